@@ -1,0 +1,312 @@
+package resource
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// AllVerbs are the verbs of a resource that has no reason to serve fewer, in
+// the order in which discovery lists them.
+var AllVerbs = []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+
+// Definition is a row without its type parameter: what the machinery works on.
+// It is immutable after Define, and its hooks are never nil. Objects passed to
+// a hook must be of the row's stored type.
+type Definition struct {
+	Storage       schema.GroupVersion
+	Kind          string
+	Plural        string
+	Singular      string
+	ShortNames    []string
+	Categories    []string
+	ClusterScoped bool
+	Prefix        string
+	Verbs         []string
+	Virtual       bool
+
+	// Served lists the versions in which the objects are served. The first is
+	// the storage version.
+	Served []Served
+
+	CreateOnUpdate         bool
+	RequireResourceVersion bool
+	OrphanByDefault        bool
+	HasGraceful            bool
+	// HasGeneration: metadata.generation counts the changes of the spec.
+	HasGeneration bool
+	Connects      []Connect
+	Indexed       []string
+	Columns       []metav1.TableColumnDefinition
+
+	New            func() Object
+	NewList        func() runtime.Object
+	ValidateName   func(name string, prefix bool) []string
+	PrepareCreate  func(req *Request, obj Object)
+	PrepareUpdate  func(req *Request, obj, old Object)
+	Validate       func(obj Object) field.ErrorList
+	ValidateUpdate func(obj, old Object) field.ErrorList
+	Warnings       func(obj, old Object) []string
+	Default        func(obj Object)
+	Graceful       func(obj Object, opts *metav1.DeleteOptions) int64
+	TTL            func(obj Object) time.Duration
+	Fields         func(obj Object) map[string]string
+	Cells          func(obj Object, now time.Time) []any
+	RowConditions  func(obj Object) []metav1.TableRowCondition
+	// Updates by subresource name.
+	Updates map[string]*UpdateHooks
+	// Scale is nil for resources without a scale subresource.
+	Scale *ScaleHooks
+}
+
+// UpdateHooks is an [Update] without its type parameter.
+type UpdateHooks struct {
+	Verbs          []string
+	PrepareUpdate  func(req *Request, obj, old Object)
+	ValidateUpdate func(obj, old Object) field.ErrorList
+	Warnings       func(obj, old Object) []string
+}
+
+// ScaleHooks is a [Scale] without its type parameter.
+type ScaleHooks struct {
+	Get          func(obj Object) *autoscalingv1.Scale
+	Set          func(obj Object, replicas int32)
+	ReplicasPath []string
+}
+
+// Served is one version in which the objects of a definition are served.
+type Served struct {
+	GroupVersion schema.GroupVersion
+	Kind         string
+	// Storage: this is the stored version, and To and From return their
+	// argument.
+	Storage  bool
+	New      func() Object
+	NewList  func() runtime.Object
+	Default  func(obj Object)
+	To       func(stored Object) (Object, error)
+	From     func(served Object) (Object, error)
+	Validate func(obj, old Object) field.ErrorList
+	Fields   func(stored Object) map[string]string
+}
+
+// GroupVersionKind of the objects as served in this version.
+func (s *Served) GroupVersionKind() schema.GroupVersionKind {
+	return s.GroupVersion.WithKind(s.Kind)
+}
+
+// GroupResource is the name of the resource without a version, in its storage
+// group.
+func (d *Definition) GroupResource() schema.GroupResource {
+	return schema.GroupResource{Group: d.Storage.Group, Resource: d.Plural}
+}
+
+// GroupVersionKind of the stored objects.
+func (d *Definition) GroupVersionKind() schema.GroupVersionKind {
+	return d.Storage.WithKind(d.Kind)
+}
+
+// Has reports whether the main resource serves a verb.
+func (d *Definition) Has(verb string) bool { return slices.Contains(d.Verbs, verb) }
+
+// Root is the storage key under which all objects of the resource lie. It ends
+// in a slash.
+func (d *Definition) Root() string { return "/registry/" + d.Prefix + "/" }
+
+// Key is the storage key of an object. The namespace is ignored for cluster
+// scoped resources. Name and namespace must have been validated as path
+// segments.
+func (d *Definition) Key(namespace, name string) string {
+	if d.ClusterScoped {
+		return d.Root() + name
+	}
+	return d.Root() + namespace + "/" + name
+}
+
+// Define completes a row and forgets its type. It panics on a row that
+// contradicts itself, since that is a mistake in the table.
+func (r Row[T]) Define() *Definition {
+	d := &Definition{
+		Storage: r.Storage, Kind: r.Kind, Plural: r.Plural, Singular: r.Singular,
+		ShortNames: r.ShortNames, Categories: r.Categories, ClusterScoped: r.ClusterScoped,
+		Prefix: r.Prefix, Verbs: r.Verbs, Virtual: r.Virtual,
+		CreateOnUpdate: r.CreateOnUpdate, RequireResourceVersion: r.RequireResourceVersion,
+		OrphanByDefault: r.OrphanByDefault, HasGraceful: r.Graceful != nil, HasGeneration: r.Spec != nil,
+		Connects: r.Connects, Indexed: r.Indexed, Columns: r.Columns,
+		ValidateName: r.ValidateName,
+		NewList:      r.NewList,
+		Updates:      map[string]*UpdateHooks{},
+	}
+	if d.Kind == "" || d.Plural == "" || r.New == nil || (!r.Virtual && (r.ValidateName == nil || r.NewList == nil)) {
+		panic(fmt.Sprintf("resource: row %s/%s lacks its kind, plural, constructors or name check", r.Storage, r.Plural))
+	}
+	if d.Singular == "" {
+		d.Singular = strings.ToLower(d.Kind)
+	}
+	if d.Prefix == "" {
+		d.Prefix = d.Plural
+	}
+	if d.Verbs == nil {
+		d.Verbs = AllVerbs
+		if r.Virtual {
+			d.Verbs = []string{"create"}
+		}
+	}
+	d.New = func() Object { return r.New() }
+	d.Default = erase1(r.Default)
+	d.PrepareCreate = erasePrepareCreate(r.PrepareCreate, r.Spec != nil)
+	d.PrepareUpdate = erasePrepareUpdate(r.PrepareUpdate, r.Spec)
+	d.Validate = func(o Object) field.ErrorList {
+		if r.Validate == nil {
+			return nil
+		}
+		return r.Validate(o.(T))
+	}
+	d.ValidateUpdate = eraseCheck(r.ValidateUpdate)
+	d.Warnings = eraseWarnings(r.Warnings)
+	d.Graceful = func(o Object, opts *metav1.DeleteOptions) int64 {
+		if r.Graceful == nil {
+			return 0
+		}
+		return r.Graceful(o.(T), opts)
+	}
+	d.TTL = func(o Object) time.Duration {
+		if r.TTL == nil {
+			return 0
+		}
+		return r.TTL(o.(T))
+	}
+	d.Fields = func(o Object) map[string]string {
+		if r.Fields == nil {
+			return nil
+		}
+		return r.Fields(o.(T))
+	}
+	d.Cells = func(o Object, now time.Time) []any {
+		if r.Cells == nil {
+			return nil
+		}
+		return r.Cells(o.(T), now)
+	}
+	d.RowConditions = func(o Object) []metav1.TableRowCondition {
+		if r.RowConditions == nil {
+			return nil
+		}
+		return r.RowConditions(o.(T))
+	}
+	for name, u := range r.Updates {
+		verbs := u.Verbs
+		if verbs == nil {
+			verbs = []string{"get", "patch", "update"}
+		}
+		d.Updates[name] = &UpdateHooks{
+			Verbs:          verbs,
+			PrepareUpdate:  erasePrepareUpdate(u.PrepareUpdate, r.Spec),
+			ValidateUpdate: eraseCheck(u.ValidateUpdate),
+			Warnings:       eraseWarnings(u.Warnings),
+		}
+	}
+	if s := r.Scale; s != nil {
+		d.Scale = &ScaleHooks{
+			Get:          func(o Object) *autoscalingv1.Scale { return s.Get(o.(T)) },
+			Set:          func(o Object, n int32) { s.Set(o.(T), n) },
+			ReplicasPath: s.ReplicasPath,
+		}
+	}
+	same := func(o Object) (Object, error) { return o, nil }
+	none := func(_, _ Object) field.ErrorList { return nil }
+	d.Served = []Served{{
+		GroupVersion: r.Storage, Kind: r.Kind, Storage: true, New: d.New, NewList: r.NewList,
+		Default: d.Default, To: same, From: same, Validate: none, Fields: d.Fields,
+	}}
+	for _, v := range r.Also {
+		d.Served = append(d.Served, eraseVersion(d, v))
+	}
+	return d
+}
+
+func eraseVersion[T Object](d *Definition, v Version[T]) Served {
+	s := Served{
+		GroupVersion: v.GroupVersion, Kind: v.Kind, New: v.New, NewList: v.NewList,
+		Default: v.Default, Validate: v.Validate, Fields: d.Fields,
+		To:   func(o Object) (Object, error) { return v.To(o.(T)) },
+		From: func(o Object) (Object, error) { return v.From(o) },
+	}
+	if s.Kind == "" {
+		s.Kind = d.Kind
+	}
+	if s.Default == nil {
+		s.Default = func(Object) {}
+	}
+	if s.Validate == nil {
+		s.Validate = func(_, _ Object) field.ErrorList { return nil }
+	}
+	if v.Fields != nil {
+		s.Fields = func(o Object) map[string]string { return v.Fields(o.(T)) }
+	}
+	return s
+}
+
+func erase1[T Object](f func(T)) func(Object) {
+	if f == nil {
+		return func(Object) {}
+	}
+	return func(o Object) { f(o.(T)) }
+}
+
+func erasePrepareCreate[T Object](f func(*Request, T), generation bool) func(*Request, Object) {
+	return func(req *Request, o Object) {
+		o.SetGeneration(0)
+		if generation {
+			o.SetGeneration(1)
+		}
+		if f != nil {
+			f(req, o.(T))
+		}
+	}
+}
+
+// erasePrepareUpdate also raises the generation where the spec has changed;
+// nothing else may set it.
+func erasePrepareUpdate[T Object](f func(*Request, T, T), spec func(T) any) func(*Request, Object, Object) {
+	return func(req *Request, o, old Object) {
+		if f != nil {
+			f(req, o.(T), old.(T))
+		}
+		g := old.GetGeneration()
+		if spec != nil && !equality.Semantic.DeepEqual(spec(o.(T)), spec(old.(T))) {
+			g++
+		}
+		o.SetGeneration(g)
+	}
+}
+
+func eraseCheck[T Object](f func(obj, old T) field.ErrorList) func(obj, old Object) field.ErrorList {
+	return func(o, old Object) field.ErrorList {
+		if f == nil {
+			return nil
+		}
+		return f(o.(T), old.(T))
+	}
+}
+
+func eraseWarnings[T Object](f func(obj, old T) []string) func(obj, old Object) []string {
+	return func(o, old Object) []string {
+		if f == nil {
+			return nil
+		}
+		var was T
+		if old != nil {
+			was = old.(T)
+		}
+		return f(o.(T), was)
+	}
+}
