@@ -207,9 +207,15 @@ func (r Row[T]) Define() *Definition {
 		if verbs == nil {
 			verbs = []string{"get", "patch", "update"}
 		}
+		spec := r.Spec
+		if name == "status" {
+			// A report about the object never counts as a change of what is
+			// wanted, whatever else Spec compares (annotations, in Deployments).
+			spec = nil
+		}
 		d.Updates[name] = &UpdateHooks{
 			Verbs:          verbs,
-			PrepareUpdate:  erasePrepareUpdate(u.PrepareUpdate, r.Spec),
+			PrepareUpdate:  erasePrepareUpdate(u.PrepareUpdate, spec),
 			ValidateUpdate: eraseCheck(u.ValidateUpdate),
 			Warnings:       eraseWarnings(u.Warnings),
 		}
