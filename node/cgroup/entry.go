@@ -58,6 +58,3 @@ func (m *Manager) Pods() ([]types.UID, error) { return nil, nil }
 
 // Destroy removes everything that Start made.
 func (m *Manager) Destroy() error { return nil }
-
-// QOS is the pod's quality of service class.
-func QOS(pod *corev1.Pod) corev1.PodQOSClass { return corev1.PodQOSBestEffort }

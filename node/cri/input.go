@@ -36,11 +36,15 @@ type Node struct {
 	MemoryCapacity int64
 	// Allocatable answers resourceFieldRef of containers without limits.
 	Allocatable corev1.ResourceList
+	// HugePageSizes are the sizes the kernel has, as in cgroup names ("2MB").
+	HugePageSizes []string
 	// CgroupV2 is set on the unified hierarchy.
 	CgroupV2 bool
-	// NoSwap is set where memory.swap can be limited: containers then get no
-	// swap, as upstream's NoSwap behaviour.
-	NoSwap bool
+	// SwapController is set where swap can be limited; containers then get
+	// none, which is upstream's NoSwap.
+	SwapController bool
+	// SingleProcessOOMKill keeps cgroup v2 from killing a container as a whole.
+	SingleProcessOOMKill bool
 	// NoRecursiveReadOnly is set where kernel or runtime lack recursive
 	// read-only mounts.
 	NoRecursiveReadOnly bool
@@ -93,6 +97,8 @@ type ContainerInput struct {
 	// service environment variables; nil where enableServiceLinks is false
 	// costs nothing.
 	Services []*corev1.Service
+	// Volumes are the pod's volumes by name, from the volume manager.
+	Volumes map[string]Volume
 	// Mounts are what Mounts returned; ContainerConfig passes them on.
 	Mounts []*runtimeapi.Mount
 	// Devices, CDIDevices and ExtraEnv come from device plugins.
@@ -134,3 +140,13 @@ type ConfigError struct {
 
 func (e *ConfigError) Error() string { return e.Err.Error() }
 func (e *ConfigError) Unwrap() error { return e.Err }
+
+// PrivateError shows users a message without the details of the host that Err,
+// meant for the agent's log, gives away.
+type PrivateError struct {
+	Message string
+	Err     error
+}
+
+func (e *PrivateError) Error() string { return e.Message }
+func (e *PrivateError) Unwrap() error { return e.Err }
