@@ -1,0 +1,25 @@
+// Package runtime is the room of the container runtime: what runs the
+// containers of a node, and how the node agent reaches it.
+//
+//	            node agent                       proa image import
+//	                │ CRI (gRPC, unix socket)          │ containerd API
+//	                ▼                                  ▼
+//	runtime/cri ── socket ───────────────────── runtime/images
+//	                │
+//	        runtime/embedded: containerd's plugins in this process
+//	                │ ttrpc, one socket per pod
+//	          containerd-shim-runc-v2   (survives this process)
+//	                │ exec
+//	              runc ── CNI plugins (network/cni)
+//
+// The agent knows nothing but CRI. The embedded runtime is the default because
+// it makes the node one program; with --container-runtime-endpoint another one
+// takes its place, and this process then runs none.
+//
+// [Teardown] is the other end: it removes all that a runtime made on the
+// machine, from what is on disk and in /proc, whether or not a runtime is alive
+// to help.
+//
+// runtime/runtimetest starts all of this for tests of packages that need real
+// containers.
+package runtime

@@ -1,0 +1,72 @@
+package embedded
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"github.com/sirupsen/logrus"
+)
+
+// newLogger returns a logrus entry, which is what containerd logs through, that
+// hands its records to h. Levels that h does not want are dropped by logrus
+// before a record is made. containerd's Info is chatty (several lines per pod)
+// and of interest to somebody debugging it, so it arrives as Debug. A Fatal,
+// which in the daemon ends the process, calls fatal instead.
+func newLogger(h slog.Handler, fatal func(msg string)) *logrus.Entry {
+	l := logrus.New()
+	l.SetOutput(io.Discard)
+	l.SetFormatter(discardFormatter{})
+	l.SetReportCaller(false)
+	l.SetLevel(logrus.WarnLevel)
+	if h.Enabled(context.Background(), slog.LevelDebug) {
+		l.SetLevel(logrus.InfoLevel)
+	}
+	l.ExitFunc = func(int) {}
+	l.AddHook(slogHook{h: h, fatal: fatal})
+	return logrus.NewEntry(l)
+}
+
+// discardFormatter spares formatting a line that nobody writes.
+type discardFormatter struct{}
+
+func (discardFormatter) Format(*logrus.Entry) ([]byte, error) { return nil, nil }
+
+type slogHook struct {
+	h     slog.Handler
+	fatal func(string)
+}
+
+func (slogHook) Levels() []logrus.Level { return logrus.AllLevels }
+
+func (s slogHook) Fire(e *logrus.Entry) error {
+	level := slogLevel(e.Level)
+	if s.h.Enabled(context.Background(), level) {
+		r := slog.NewRecord(e.Time, level, e.Message, 0)
+		for k, v := range e.Data {
+			r.AddAttrs(slog.Any(k, v))
+		}
+		if err := s.h.Handle(context.Background(), r); err != nil {
+			return err
+		}
+	}
+	if e.Level == logrus.FatalLevel {
+		msg := e.Message
+		if err, ok := e.Data[logrus.ErrorKey].(error); ok {
+			msg += ": " + err.Error()
+		}
+		s.fatal(msg)
+	}
+	return nil
+}
+
+func slogLevel(l logrus.Level) slog.Level {
+	switch l {
+	case logrus.PanicLevel, logrus.FatalLevel, logrus.ErrorLevel:
+		return slog.LevelError
+	case logrus.WarnLevel:
+		return slog.LevelWarn
+	default:
+		return slog.LevelDebug
+	}
+}
