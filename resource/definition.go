@@ -57,6 +57,8 @@ type Definition struct {
 	Warnings       func(obj, old Object) []string
 	Default        func(obj Object)
 	Graceful       func(obj Object, opts *metav1.DeleteOptions) int64
+	MarkDeleted    func(req *Request, obj Object)
+	Held           func(obj Object) bool
 	TTL            func(obj Object) time.Duration
 	Fields         func(obj Object) map[string]string
 	Cells          func(obj Object, now time.Time) []any
@@ -178,6 +180,12 @@ func (r Row[T]) Define() *Definition {
 		}
 		return r.Graceful(o.(T), opts)
 	}
+	d.MarkDeleted = func(req *Request, o Object) {
+		if r.MarkDeleted != nil {
+			r.MarkDeleted(req, o.(T))
+		}
+	}
+	d.Held = func(o Object) bool { return r.Held != nil && r.Held(o.(T)) }
 	d.TTL = func(o Object) time.Duration {
 		if r.TTL == nil {
 			return 0

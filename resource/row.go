@@ -94,6 +94,13 @@ type Row[T Object] struct {
 	// deleted, given what the client asked for; 0 removes it at once. Nil for
 	// kinds that are not deleted gracefully.
 	Graceful func(obj T, opts *metav1.DeleteOptions) int64
+	// MarkDeleted completes an object that has just got its deletion timestamp
+	// (a namespace becomes Terminating). Nil: nothing to do.
+	MarkDeleted func(req *Request, obj T)
+	// Held reports whether something beside metadata.finalizers keeps a
+	// deleted object, such as spec.finalizers of a namespace: it is removed
+	// with the write that empties both. Nil: nothing does.
+	Held func(obj T) bool
 	// OrphanByDefault: a deletion without propagationPolicy orphans dependents
 	// (replication controllers and jobs, for compatibility).
 	OrphanByDefault bool

@@ -1,0 +1,154 @@
+package core
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"proa/resource/check"
+)
+
+func validateNode(n *corev1.Node) field.ErrorList {
+	errs := validateNodeAnnotations(n.Annotations)
+	errs = append(errs, validateTaints(n.Spec.Taints, field.NewPath("spec", "taints"))...)
+	errs = append(errs, validateNodeResources(n)...)
+	cidrs := field.NewPath("spec", "podCIDRs")
+	for i, c := range n.Spec.PodCIDRs {
+		errs = append(errs, validation.IsValidCIDRForLegacyField(cidrs.Index(i), c, false, nil)...)
+	}
+	if len(n.Spec.PodCIDRs) > 1 {
+		dual, err := dualStack(n.Spec.PodCIDRs)
+		if err != nil {
+			errs = append(errs, field.InternalError(cidrs, fmt.Errorf("invalid PodCIDRs. failed to check with dual stack with error:%v", err)))
+		}
+		if !dual || len(n.Spec.PodCIDRs) > 2 {
+			errs = append(errs, field.Invalid(cidrs, n.Spec.PodCIDRs, "may specify no more than one CIDR for each IP family"))
+		}
+	}
+	return errs
+}
+
+// dualStack reports whether the prefixes are of both IP families.
+func dualStack(cidrs []string) (bool, error) {
+	var v4, v6 bool
+	for _, c := range cidrs {
+		p, err := netip.ParsePrefix(c)
+		if err != nil {
+			return false, fmt.Errorf("invalid CIDR[%s]: %w", c, err)
+		}
+		v4, v6 = v4 || p.Addr().Is4(), v6 || p.Addr().Is6()
+	}
+	return v4 && v6, nil
+}
+
+func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
+	errs := validateNodeAnnotations(n.Annotations)
+	errs = append(errs, validateNodeResources(n)...)
+
+	seen := map[corev1.NodeAddress]bool{}
+	for i, a := range n.Status.Addresses {
+		if seen[a] {
+			errs = append(errs, field.Duplicate(field.NewPath("status", "addresses").Index(i), a))
+		}
+		seen[a] = true
+	}
+
+	spec := field.NewPath("spec")
+	if len(old.Spec.PodCIDRs) > 0 && !slices.Equal(n.Spec.PodCIDRs, old.Spec.PodCIDRs) {
+		errs = append(errs, field.Forbidden(spec.Child("podCIDRs"), `node updates may not change podCIDR except from "" to valid`))
+	}
+	if old.Spec.ProviderID != "" && n.Spec.ProviderID != old.Spec.ProviderID {
+		errs = append(errs, field.Forbidden(spec.Child("providerID"), `node updates may not change providerID except from "" to valid`))
+	}
+	errs = append(errs, validateTaints(n.Spec.Taints, spec.Child("taints"))...)
+	if n.Spec.DoNotUseExternalID != old.Spec.DoNotUseExternalID {
+		errs = append(errs, field.Forbidden(spec.Child("externalID"), "may not be updated"))
+	}
+	return errs
+}
+
+func validateNodeResources(n *corev1.Node) field.ErrorList {
+	var errs field.ErrorList
+	list := func(name string, l corev1.ResourceList) {
+		for _, r := range slices.Sorted(maps.Keys(l)) {
+			errs = append(errs, check.Quantity(r, l[r], field.NewPath("status", name, string(r)))...)
+		}
+	}
+	list("capacity", n.Status.Capacity)
+	list("allocatable", n.Status.Allocatable)
+	return errs
+}
+
+func validateTaints(taints []corev1.Taint, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := map[corev1.TaintEffect]map[string]bool{}
+	for i, t := range taints {
+		at := at.Index(i)
+		errs = append(errs, metavalidation.ValidateLabelName(t.Key, at.Child("key"))...)
+		errs = append(errs, check.Messages(validation.IsValidLabelValue(t.Value), t.Value, at.Child("value"))...)
+		errs = append(errs, validateTaintEffect(t.Effect, false, at.Child("effect"))...)
+		if seen[t.Effect][t.Key] {
+			e := field.Duplicate(at, t)
+			e.Detail = "taints must be unique by key and effect pair"
+			errs = append(errs, e)
+			continue
+		}
+		if seen[t.Effect] == nil {
+			seen[t.Effect] = map[string]bool{}
+		}
+		seen[t.Effect][t.Key] = true
+	}
+	return errs
+}
+
+func validateTaintEffect(e corev1.TaintEffect, allowEmpty bool, at *field.Path) field.ErrorList {
+	if e == "" {
+		if allowEmpty {
+			return nil
+		}
+		return field.ErrorList{field.Required(at, "")}
+	}
+	return check.OneOf(e, []corev1.TaintEffect{corev1.TaintEffectNoExecute, corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule}, at)
+}
+
+func validateNodeAnnotations(annotations map[string]string) field.ErrorList {
+	value := annotations[corev1.PreferAvoidPodsAnnotationKey]
+	if value == "" {
+		return nil
+	}
+	at := field.NewPath("metadata", "annotations")
+	var avoid corev1.AvoidPods
+	if err := json.Unmarshal([]byte(value), &avoid); err != nil {
+		return field.ErrorList{field.Invalid(at.Child("AvoidPods"), corev1.PreferAvoidPodsAnnotationKey, err.Error())}
+	}
+	var errs field.ErrorList
+	at = at.Child(corev1.PreferAvoidPodsAnnotationKey)
+	for i, p := range avoid.PreferAvoidPods {
+		at := at.Index(i).Child("podSignature")
+		c := p.PodSignature.PodController
+		if c == nil {
+			errs = append(errs, field.Required(at, ""))
+		} else if c.Controller == nil || !*c.Controller {
+			errs = append(errs, field.Invalid(at.Child("PodController"), c.Controller, "must point to a controller"))
+		}
+	}
+	return errs
+}
+
+func nodeWarnings(n, _ *corev1.Node) []string {
+	var w []string
+	if n.Spec.ConfigSource != nil {
+		w = append(w, "spec.configSource: the feature is removed in v1.24; this field is ignored")
+	}
+	if n.Spec.DoNotUseExternalID != "" {
+		w = append(w, "spec.externalID: this field is deprecated, and is unused by Kubernetes")
+	}
+	return w
+}
