@@ -1,18 +1,33 @@
-// Package builtin lists every resource that a server has by itself, one line
-// per group. It is the bill of materials of the API.
 package builtin
 
 import (
 	"slices"
 
 	"proa/resource"
+	"proa/resource/apps"
+	"proa/resource/authentication"
+	"proa/resource/authorization"
+	"proa/resource/certificates"
+	"proa/resource/coordination"
 	"proa/resource/core"
+	"proa/resource/discovery"
+	"proa/resource/rbac"
+	"proa/resource/scheduling"
 )
 
-// Definitions returns all rows, each group's in alphabetical order.
+// Definitions makes every row, anew at each call: each group's in alphabetical
+// order.
 func Definitions() []*resource.Definition {
 	return slices.Concat(
 		core.Rows(),
+		apps.Rows(),
+		authentication.Rows(),
+		authorization.Rows(),
+		certificates.Rows(),
+		rbac.Rows(),
+		coordination.Rows(),
+		discovery.Rows(),
+		scheduling.Rows(),
 	)
 }
 

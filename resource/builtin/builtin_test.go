@@ -1,15 +1,94 @@
 package builtin
 
 import (
+	"reflect"
+	"slices"
 	"testing"
-	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"proa/resource"
 )
 
-func TestEveryColumnHasItsCell(t *testing.T) {
+func TestTableHoldsEveryRow(t *testing.T) {
 	t.Parallel()
-	for _, d := range Table().View().Definitions {
-		if n := len(d.Columns); len(d.Cells(d.New(), time.Time{})) != n {
-			t.Errorf("%s has %d columns and %d cells", d.GroupResource(), n, len(d.Cells(d.New(), time.Time{})))
+	v := Table().View()
+	for _, d := range Definitions() {
+		m, ok := v.Resource(d.Storage.WithResource(d.Plural))
+		if !ok || m.Kind != d.Kind {
+			t.Errorf("%s is not found by its name", d.GroupResource())
+		}
+		if _, ok := v.KindFor(d.GroupVersionKind()); !ok {
+			t.Errorf("%s is not found by its kind", d.GroupResource())
+		}
+	}
+}
+
+// TestConstructorsMakeTheirKind: what a row makes is what clients know under
+// the same kind.
+func TestConstructorsMakeTheirKind(t *testing.T) {
+	t.Parallel()
+	known := func(t *testing.T, gvk schema.GroupVersionKind, o any) {
+		want, err := scheme.Scheme.New(gvk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reflect.TypeOf(o) != reflect.TypeOf(want) {
+			t.Errorf("%s is made as %T, not %T", gvk.Kind, o, want)
+		}
+	}
+	for _, d := range Definitions() {
+		for _, s := range d.Served {
+			known(t, s.GroupVersionKind(), s.New())
+			if !d.Virtual {
+				known(t, s.GroupVersion.WithKind(s.Kind+"List"), s.NewList())
+			}
+		}
+	}
+}
+
+func TestStorageRoundTrip(t *testing.T) {
+	t.Parallel()
+	codec := protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)
+	for _, d := range Definitions() {
+		if d.Virtual {
+			continue
+		}
+		o := d.New()
+		o.GetObjectKind().SetGroupVersionKind(d.GroupVersionKind())
+		o.SetName("a")
+		var b sliceWriter
+		if err := codec.Encode(o, &b); err != nil {
+			t.Errorf("%s: %v", d.GroupResource(), err)
+			continue
+		}
+		back, _, err := codec.Decode(b, nil, d.New())
+		if err != nil {
+			t.Errorf("%s: %v", d.GroupResource(), err)
+			continue
+		}
+		if back.(resource.Object).GetName() != "a" {
+			t.Errorf("%s came back as %v", d.GroupResource(), back)
+		}
+	}
+}
+
+type sliceWriter []byte
+
+func (w *sliceWriter) Write(p []byte) (int, error) { *w = append(*w, p...); return len(p), nil }
+
+func TestVerbs(t *testing.T) {
+	t.Parallel()
+	for _, d := range Definitions() {
+		for _, v := range d.Verbs {
+			if !slices.Contains(resource.AllVerbs, v) {
+				t.Errorf("%s: unknown verb %q", d.GroupResource(), v)
+			}
+		}
+		if d.Virtual && !slices.Equal(d.Verbs, []string{"create"}) {
+			t.Errorf("%s is virtual and serves %v", d.GroupResource(), d.Verbs)
 		}
 	}
 }
