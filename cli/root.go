@@ -50,7 +50,7 @@ func newRoot() *cobra.Command {
 	)
 	root.AddCommand(
 		newUp(), newDown(), newStatus(),
-		newServer(),
+
 		newImage(), newVersion(),
 		&cobra.Command{Use: "kubectl", Short: "The Kubernetes command line", DisableFlagParsing: true},
 	)

@@ -260,3 +260,11 @@ func setPort(p **int, v int) {
 		*p = &v
 	}
 }
+
+// RuntimeEndpoint is where the node's container runtime answers CRI.
+func (c *Config) RuntimeEndpoint() string {
+	if c.Node.RuntimeEndpoint != "" {
+		return c.Node.RuntimeEndpoint
+	}
+	return "unix://" + c.ContainerdSocket()
+}
