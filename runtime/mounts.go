@@ -77,3 +77,7 @@ func unmountBelow(dirs ...string) error {
 	}
 	return errors.Join(errs...)
 }
+
+// UnmountBelow unmounts everything strictly below dir, such as the volumes of a
+// node's pods. Nothing there is no error.
+func UnmountBelow(dir string) error { return unmountBelow(dir) }

@@ -27,12 +27,12 @@ type Store interface {
 
 	// Delete removes the key if its ModRevision is still rev, and returns the
 	// revision of the removal as ModRevision of the result, whose value is
-	// that which was removed. Errors as for Update.
+	// empty. Errors as for Update.
 	Delete(ctx context.Context, key string, rev int64) (KV, error)
 
 	// Watch delivers every change to keys with the prefix after revision
-	// after. The stream ends by closing its channel; Err then says why:
-	// ErrCompacted where after is older than the store remembers.
+	// after, until ctx ends or Stop. That after is older than the store
+	// remembers may be told by Watch or by the first Next, with ErrCompacted.
 	Watch(ctx context.Context, prefix string, after int64) (Watch, error)
 
 	// Revision returns the present revision, linearizably.
@@ -50,9 +50,11 @@ type Store interface {
 
 // KV is a key with its value. Value must not be changed.
 type KV struct {
-	Key            string
-	Value          []byte
-	ModRevision    int64
+	Key         string
+	Value       []byte
+	ModRevision int64
+	// CreateRevision is 0 in what an Update or a Delete returns without error,
+	// and in events of removal.
 	CreateRevision int64
 }
 
@@ -61,7 +63,7 @@ type ListOptions struct {
 	// Revision to read at, 0 for the present, linearizably. ErrCompacted where
 	// it is forgotten, ErrFuture where it has not come yet.
 	Revision int64
-	// After is the key after which to begin.
+	// After is the key after which to begin; it need not exist.
 	After string
 	// Limit is the largest number of keys to return, 0 for all.
 	Limit int64
@@ -85,9 +87,6 @@ type Event struct {
 	// Created: the key did not exist before.
 	Created bool
 	KV      KV
-	// Prev is the value before the change, where there was one and the store
-	// still has it.
-	Prev *KV
 }
 
 // Batch is a group of events of ascending revision, or only progress.
@@ -97,16 +96,18 @@ type Batch struct {
 	Revision int64
 }
 
-// Watch is a running watch.
+// Watch is a running watch. Next is for one goroutine at a time; the other
+// methods may be called from any.
 type Watch interface {
-	// Batches is closed when the watch ends.
-	Batches() <-chan Batch
+	// Next waits for what comes next. An error other than that of ctx ends the
+	// watch: ErrCompacted where revisions not yet delivered were forgotten,
+	// ErrUnavailable where the stream was cut; a new Watch after the last
+	// Batch.Revision then goes on without a gap.
+	Next(ctx context.Context) (Batch, error)
 	// Progress asks for a Batch (maybe without events) that says how far the
 	// watch is; it comes soon, at or past the store's revision at the call.
 	Progress(ctx context.Context) error
-	// Err says why Batches was closed.
-	Err() error
-	// Stop ends the watch.
+	// Stop ends the watch; Next then fails.
 	Stop()
 }
 
@@ -126,4 +127,6 @@ var (
 	ErrNoSpace = errors.New("store has no space left")
 	// ErrTooLarge: the value exceeds the store's limit (1.5 MiB in etcd).
 	ErrTooLarge = errors.New("value is too large for the store")
+	// ErrClosed: the store was closed, or has failed for good.
+	ErrClosed = errors.New("store is closed")
 )

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -120,17 +119,15 @@ func defaultDeployment(d *appsv1.Deployment) {
 func validateDeployment(d, old *appsv1.Deployment) field.ErrorList {
 	s, at := &d.Spec, field.NewPath("spec")
 	var oldTemplate *corev1.PodTemplateSpec
-	lax := false
 	if old != nil {
 		oldTemplate = &old.Spec.Template
-		lax = metavalidation.LabelSelectorHasInvalidLabelValue(old.Spec.Selector)
 	}
 	errs := check.NonNegative(int64(ptr.Deref(s.Replicas, 0)), at.Child("replicas"))
-	errs = append(errs, validateSelector(s.Selector, lax, "deployment", at.Child("selector"))...)
+	errs = append(errs, validateSelector(s.Selector, "deployment", at.Child("selector"))...)
 	if selector, err := metav1.LabelSelectorAsSelector(s.Selector); err != nil {
 		errs = append(errs, field.Invalid(at.Child("selector"), s.Selector, "invalid label selector"))
 	} else {
-		errs = append(errs, validateReplicaTemplate(&s.Template, oldTemplate, selector, ptr.Deref(s.Replicas, 0), "ReplicaSet", at.Child("template"))...)
+		errs = append(errs, validateReplicaTemplate(&s.Template, oldTemplate, selector, at.Child("template"))...)
 	}
 	errs = append(errs, validateDeploymentStrategy(&s.Strategy, at.Child("strategy"))...)
 	errs = append(errs, check.NonNegative(int64(s.MinReadySeconds), at.Child("minReadySeconds"))...)

@@ -11,7 +11,10 @@ import "proa/resource"
 // Rows lists the rows of this group.
 func Rows() []*resource.Definition {
 	return []*resource.Definition{
+		ControllerRevision(),
+		DaemonSet(),
 		Deployment(),
 		ReplicaSet(),
+		StatefulSet(),
 	}
 }

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
@@ -98,21 +97,18 @@ func ReplicaSet() *resource.Definition {
 func validateReplicaSet(r, old *appsv1.ReplicaSet) field.ErrorList {
 	s, at := &r.Spec, field.NewPath("spec")
 	var oldTemplate *corev1.PodTemplateSpec
-	lax := false
 	if old != nil {
 		oldTemplate = &old.Spec.Template
-		lax = metavalidation.LabelSelectorHasInvalidLabelValue(old.Spec.Selector)
 	}
-	replicas := ptr.Deref(s.Replicas, 0)
-	errs := check.NonNegative(int64(replicas), at.Child("replicas"))
+	errs := check.NonNegative(int64(ptr.Deref(s.Replicas, 0)), at.Child("replicas"))
 	errs = append(errs, check.NonNegative(int64(s.MinReadySeconds), at.Child("minReadySeconds"))...)
 	// Upstream's message speaks of a deployment here too.
-	errs = append(errs, validateSelector(s.Selector, lax, "deployment", at.Child("selector"))...)
+	errs = append(errs, validateSelector(s.Selector, "deployment", at.Child("selector"))...)
 	selector, err := metav1.LabelSelectorAsSelector(s.Selector)
 	if err != nil {
 		return append(errs, field.Invalid(at.Child("selector"), s.Selector, "invalid label selector"))
 	}
-	return append(errs, validateReplicaTemplate(&s.Template, oldTemplate, selector, replicas, "ReplicaSet", at.Child("template"))...)
+	return append(errs, validateReplicaTemplate(&s.Template, oldTemplate, selector, at.Child("template"))...)
 }
 
 func validateReplicaSetStatus(s *appsv1.ReplicaSetStatus) field.ErrorList {

@@ -1,0 +1,97 @@
+package cache
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"proa/resource"
+)
+
+// Codec turns objects into stored bytes and back. It must be safe for
+// concurrent use.
+type Codec interface {
+	// Encode returns the stored form of obj, without its resource version. It
+	// does not change obj.
+	Encode(def *resource.Definition, obj resource.Object) ([]byte, error)
+	// Decode returns the object of stored bytes. It keeps no reference to data.
+	Decode(def *resource.Definition, data []byte) (resource.Object, error)
+	// Share returns a copy of obj as Decode would return it, which may share
+	// all memory that obj refers to.
+	Share(def *resource.Definition, obj resource.Object) resource.Object
+}
+
+// Transformer changes encoded bytes on their way to and from the store, for
+// encryption at rest. The key must be authenticated with the value.
+type Transformer interface {
+	ToStore(ctx context.Context, key string, plain []byte) ([]byte, error)
+	// FromStore says with stale that the value should be written again.
+	FromStore(ctx context.Context, key string, stored []byte) (plain []byte, stale bool, err error)
+}
+
+// Options of a [Hub]. The zero value has sensible defaults.
+type Options struct {
+	Log *slog.Logger
+	// Now is the clock that ages the event log; time.Now unless set.
+	Now func() time.Time
+	// Rand returns a number in [0,1) that spreads bookmarks.
+	Rand func() float64
+	// Transformer returns how values of a resource are transformed; nil, or a
+	// nil result, means not at all.
+	Transformer func(*resource.Definition) Transformer
+	// LogEvents, LogBytes and LogAge bound the event log of one resource. The
+	// bytes are an estimate of the replaced objects that the log keeps alive.
+	// (32768 events, 16 MiB, 5 minutes; at least 128 events stay whatever
+	// their age.)
+	LogEvents int
+	LogBytes  int64
+	LogAge    time.Duration
+	// WatchLag is how many events a watch may be behind before it is cut
+	// (16384).
+	WatchLag int
+	// BookmarkInterval is the mean time between bookmarks (1 minute).
+	BookmarkInterval time.Duration
+	// WaitTimeout bounds the waiting for a revision (3 seconds).
+	WaitTimeout time.Duration
+	// EncodingBytes bounds the memory of cached wire forms over all resources
+	// (32 MiB).
+	EncodingBytes int64
+}
+
+func (o Options) complete() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = func() float64 { return 0.5 }
+	}
+	if o.Transformer == nil {
+		o.Transformer = func(*resource.Definition) Transformer { return nil }
+	}
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def64 := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	defTime := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&o.LogEvents, 32768)
+	def64(&o.LogBytes, 16<<20)
+	defTime(&o.LogAge, 5*time.Minute)
+	def(&o.WatchLag, 16384)
+	defTime(&o.BookmarkInterval, time.Minute)
+	defTime(&o.WaitTimeout, 3*time.Second)
+	def64(&o.EncodingBytes, 32<<20)
+	return o
+}

@@ -1,0 +1,281 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"proa/resource"
+	"proa/store"
+)
+
+// Create stores a new object. Where the key exists, the present entry is
+// returned with store.ErrExists. obj must not be changed afterwards, other
+// than in its own top-level struct: the cache shares what it refers to.
+func (c *Cache) Create(ctx context.Context, obj resource.Object, ttl time.Duration) (*Entry, error) {
+	return c.write(ctx, obj, func(key string, value []byte) (store.KV, error) {
+		return c.hub.store.Create(ctx, key, value, ttl)
+	})
+}
+
+// Update replaces the object if its revision in the store is still that of
+// old. Where it is not, the present entry is returned with store.ErrConflict,
+// or store.ErrNotFound. obj is shared as with Create.
+func (c *Cache) Update(ctx context.Context, old *Entry, obj resource.Object, ttl time.Duration) (*Entry, error) {
+	return c.write(ctx, obj, func(key string, value []byte) (store.KV, error) {
+		kv, err := c.hub.store.Update(ctx, key, value, old.Revision, ttl)
+		if err == nil {
+			kv.CreateRevision = old.CreateRevision
+		}
+		return kv, err
+	})
+}
+
+// Delete removes the object if its revision in the store is still that of old,
+// and returns it as a DELETED event shows it. Otherwise as Update.
+func (c *Cache) Delete(ctx context.Context, old *Entry) (*Entry, error) {
+	kv, err := c.hub.store.Delete(ctx, old.Key, old.Revision)
+	if err != nil {
+		return c.refused(kv, err)
+	}
+	return old.removed(kv.ModRevision), nil
+}
+
+// Fresh returns the object as the store has it now, without waiting for the
+// cache to follow. It is for writers that met a conflict.
+func (c *Cache) Fresh(ctx context.Context, namespace, name string) (*Entry, error) {
+	kv, _, err := c.hub.store.Get(ctx, c.Definition.Key(namespace, name))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	e := c.known(kv)
+	return e, e.Err
+}
+
+// Encode returns the bytes that would be stored for obj. Where they equal
+// [Entry.Stored] of an entry that is not stale, an update would change
+// nothing.
+func (c *Cache) Encode(obj resource.Object) ([]byte, error) {
+	return c.hub.codec.Encode(c.Definition, obj)
+}
+
+// write encodes obj, offers it to the hub, and calls do.
+func (c *Cache) write(ctx context.Context, obj resource.Object, do func(key string, value []byte) (store.KV, error)) (*Entry, error) {
+	plain, err := c.hub.codec.Encode(c.Definition, obj)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", c.Definition.GroupResource(), err)
+	}
+	key := c.Definition.Key(obj.GetNamespace(), obj.GetName())
+	value := plain
+	if c.transformer != nil {
+		if value, err = c.transformer.ToStore(ctx, key, plain); err != nil {
+			return nil, fmt.Errorf("transform %s for the store: %w", key, err)
+		}
+	}
+	o := &offer{cache: c, key: key, value: value, plain: plain, obj: c.hub.codec.Share(c.Definition, obj)}
+	c.hub.offers.add(o)
+	kv, err := do(key, value)
+	if err != nil {
+		c.hub.offers.drop(o)
+		return c.refused(kv, err)
+	}
+	e := o.settle(kv)
+	c.hub.offers.written(o, kv.ModRevision, c.hub.Revision())
+	return e, nil
+}
+
+// refused returns the present entry that the store answered a write with.
+func (c *Cache) refused(kv store.KV, err error) (*Entry, error) {
+	if kv.ModRevision == 0 || !errors.Is(err, store.ErrExists) && !errors.Is(err, store.ErrConflict) {
+		return nil, err
+	}
+	return c.known(kv), err
+}
+
+// known returns the entry of a value, without decoding it where the cache has
+// it already.
+func (c *Cache) known(kv store.KV) *Entry {
+	c.mu.RLock()
+	e := c.objects.get(kv.Key)
+	c.mu.RUnlock()
+	if e != nil && e.Revision == kv.ModRevision {
+		return e
+	}
+	return c.decode(kv)
+}
+
+// decode makes the entry of a value. It uses the object that a writer of this
+// process has offered, where there is one.
+func (c *Cache) decode(kv store.KV) *Entry {
+	if o := c.hub.offers.find(kv.Key, kv.Value); o != nil && o.cache == c {
+		return o.settle(kv)
+	}
+	plain, stale := kv.Value, false
+	var err error
+	var obj resource.Object
+	if c.transformer != nil {
+		plain, stale, err = c.transformer.FromStore(context.Background(), kv.Key, kv.Value)
+	}
+	if err == nil {
+		obj, err = c.hub.codec.Decode(c.Definition, plain)
+	}
+	if err == nil {
+		if key := c.Definition.Key(obj.GetNamespace(), obj.GetName()); key != kv.Key {
+			err = fmt.Errorf("it says that it belongs at %s", key)
+		}
+	}
+	if err != nil {
+		err = &CorruptError{Key: kv.Key, Err: err}
+		c.hub.opts.Log.Error("a stored object is unreadable; reads of it fail until it is repaired or deleted",
+			"key", kv.Key, "revision", kv.ModRevision, "err", err)
+		ns, name := split(c.Definition, kv.Key)
+		return &Entry{
+			Key: kv.Key, Namespace: ns, Name: name, Revision: kv.ModRevision,
+			CreateRevision: kv.CreateRevision, Err: err, cache: c, stored: kv.Value,
+		}
+	}
+	return c.entry(kv, obj, plain, stale)
+}
+
+// entry makes an entry of an object that belongs to the cache.
+func (c *Cache) entry(kv store.KV, obj resource.Object, plain []byte, stale bool) *Entry {
+	obj.SetResourceVersion(formatRevision(kv.ModRevision))
+	ns, name := split(c.Definition, kv.Key)
+	e := &Entry{
+		Key: kv.Key, Namespace: ns, Name: name, Object: obj, Revision: kv.ModRevision,
+		CreateRevision: kv.CreateRevision, Stale: stale, cache: c, stored: plain,
+	}
+	if len(c.Definition.Indexed) > 0 {
+		fields := c.Definition.Fields(obj)
+		e.index = make([]string, len(c.Definition.Indexed))
+		for i, name := range c.Definition.Indexed {
+			e.index[i] = fields[name]
+		}
+	}
+	return e
+}
+
+// offer is an object that is being written, for which the hub will receive the
+// event.
+type offer struct {
+	cache        *Cache
+	key          string
+	value, plain []byte
+	obj          resource.Object
+	rev          int64 // 0 until the write was answered
+
+	mu    sync.Mutex
+	entry *Entry
+}
+
+// settle makes the entry of the write: one for the writer and for the hub,
+// whoever comes first.
+func (o *offer) settle(kv store.KV) *Entry {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.entry == nil {
+		kv.Key = o.key
+		o.entry = o.cache.entry(kv, o.obj, o.plain, false)
+		return o.entry
+	}
+	if o.entry.Revision != kv.ModRevision {
+		// Two writes of the same bytes under the same key: the hub took the
+		// one for the other.
+		kv.Key = o.key
+		return o.cache.entry(kv, o.cache.hub.codec.Share(o.cache.Definition, o.obj), o.plain, false)
+	}
+	return o.entry
+}
+
+// maxOffers bounds the writes under way whose objects are kept.
+const maxOffers = 8192
+
+// offers are the writes under way.
+type offers struct {
+	mu    sync.Mutex
+	byKey map[string][]*offer
+	n     int
+	// answered are writes whose event is still to come.
+	answered []*offer
+}
+
+func (s *offers) init() { s.byKey = map[string][]*offer{} }
+
+func (s *offers) add(o *offer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n < maxOffers {
+		s.byKey[o.key] = append(s.byKey[o.key], o)
+		s.n++
+	}
+}
+
+func (s *offers) drop(o *offer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remove(o)
+}
+
+func (s *offers) remove(o *offer) {
+	list := s.byKey[o.key]
+	i := slices.Index(list, o)
+	if i < 0 {
+		return
+	}
+	s.n--
+	if len(list) == 1 {
+		delete(s.byKey, o.key)
+		return
+	}
+	s.byKey[o.key] = append(list[:i:i], list[i+1:]...)
+}
+
+// written notes the revision of an answered write, and drops the offer where
+// the hub, at revision now, has passed it already.
+func (s *offers) written(o *offer, rev, now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.byKey[o.key], o) {
+		return // the hub has used it
+	}
+	if rev <= now {
+		s.remove(o)
+		return
+	}
+	o.rev = rev
+	s.answered = append(s.answered, o)
+}
+
+// passed drops the offers of answered writes up to rev, whose events the hub
+// has seen, whether or not it had a use for them.
+func (s *offers) passed(rev int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answered = slices.DeleteFunc(s.answered, func(o *offer) bool {
+		if o.rev <= rev {
+			s.remove(o)
+			return true
+		}
+		return false
+	})
+}
+
+// find returns the oldest offer with exactly this value, and drops it.
+func (s *offers) find(key string, value []byte) *offer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.byKey[key] {
+		if bytes.Equal(o.value, value) {
+			s.remove(o)
+			return o
+		}
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+// Package cli is the command line of proa: one file per command, each a thin
+// translation of flags into a call of the package that does the work.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"proa/cluster"
+	"proa/version"
+)
+
+// Main runs the command line and returns the exit status.
+func Main(args []string) int {
+	if filepath.Base(args[0]) == "kubectl" {
+		return kubectl(args)
+	}
+	if len(args) > 1 && args[1] == "kubectl" {
+		return kubectl(append([]string{"kubectl"}, args[2:]...))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args[1:])
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "proa: "+err.Error())
+		return 1
+	}
+	return 0
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "proa",
+		Short:         "Kubernetes in one binary",
+		Long:          "Proa is Kubernetes " + version.Kubernetes + " in one binary: the same API and the same ecosystem.\nStart a cluster on this machine with \"proa up\".",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddGroup(
+		&cobra.Group{ID: "local", Title: "A cluster on this machine:"},
+		&cobra.Group{ID: "parts", Title: "Long-running parts:"},
+	)
+	root.AddCommand(
+		newUp(), newDown(), newStatus(),
+
+		newImage(), newVersion(),
+		&cobra.Command{Use: "kubectl", Short: "The Kubernetes command line", DisableFlagParsing: true},
+	)
+	return root
+}
+
+// clusterFlags are those by which every command finds its cluster.
+type clusterFlags struct {
+	file   string
+	config cluster.Config
+}
+
+func (f *clusterFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.file, "config", "", "configuration `file` (default "+cluster.DefaultConfigFile+" where it exists)")
+	cmd.Flags().StringVar(&f.config.DataDir, "data-dir", "", "`directory` that holds all that the cluster keeps (default /var/lib/proa)")
+}
+
+// addServer adds the flags of commands that start a cluster.
+func (f *clusterFlags) addServer(cmd *cobra.Command) {
+	f.add(cmd)
+	fl := cmd.Flags()
+	c := &f.config
+	fl.StringVar(&c.LogLevel, "log-level", "", "debug, info, warn or error (default info)")
+	fl.StringVar(&c.API.BindAddress, "bind-address", "", "`address` the API server listens on (default 0.0.0.0)")
+	c.API.Port = intFlag(cmd, "port", "`port` of the API server, 0 for any free one (default 6443)")
+	fl.StringVar(&c.API.AdvertiseAddress, "advertise-address", "", "`address` under which others reach the API server (default the node's)")
+	fl.StringSliceVar(&c.API.Names, "tls-san", nil, "further `names` and addresses for the serving certificate")
+	fl.StringSliceVar(&c.Etcd.Servers, "etcd-servers", nil, "`URLs` of an external etcd (default: one in the process)")
+	fl.StringVar(&c.Etcd.CAFile, "etcd-cafile", "", "`file` with the certificate authority of the external etcd")
+	fl.StringVar(&c.Etcd.CertFile, "etcd-certfile", "", "client certificate `file` for the external etcd")
+	fl.StringVar(&c.Etcd.KeyFile, "etcd-keyfile", "", "client key `file` for the external etcd")
+	fl.StringVar(&c.Network.PodCIDR, "pod-cidr", "", "address `range` of this node's pods (default 10.42.0.0/24)")
+	fl.StringVar(&c.Network.ServiceCIDR, "service-cidr", "", "address `range` of services (default 10.43.0.0/16)")
+	fl.StringVar(&c.Network.ClusterDomain, "cluster-domain", "", "DNS `domain` of the cluster (default cluster.local)")
+	fl.StringVar(&c.Network.CNI, "cni", "", "pod network: bridge, or none to bring another (default bridge)")
+	fl.StringVar(&c.Network.Bridge, "bridge", "", "`name` of the bridge that pods hang on (default proa0)")
+	fl.StringVar(&c.Node.Name, "node-name", "", "`name` of the node (default the host name)")
+	fl.StringVar(&c.Node.Address, "node-ip", "", "`address` of the node (default: found)")
+	fl.StringVar(&c.Node.Root, "node-root", "", "`directory` of pods, volumes and plugins (default DATA-DIR/kubelet)")
+	fl.StringVar(&c.Node.RuntimeEndpoint, "container-runtime-endpoint", "", "`socket` of another CRI runtime (default: the embedded containerd)")
+	fl.StringVar(&c.Node.CgroupRoot, "cgroup-root", "", "`cgroup` below which all pods run (default /)")
+	fl.StringToStringVar(&c.Node.Labels, "node-labels", nil, "`labels` of the node")
+	c.Node.Port = intFlag(cmd, "kubelet-port", "`port` of the node's API, 0 for any free one (default 10250)")
+	c.Node.HealthPort = intFlag(cmd, "healthz-port", "`port` of the node's health endpoint on loopback (default 10248)")
+	fl.BoolVar(&c.Node.Disabled, "disable-agent", false, "run no node on this machine")
+}
+
+// unsetInt stands for a flag that was not given.
+const unsetInt = -1 << 31
+
+func intFlag(cmd *cobra.Command, name, usage string) *int {
+	v := unsetInt
+	cmd.Flags().IntVar(&v, name, unsetInt, usage)
+	cmd.Flags().Lookup(name).DefValue = ""
+	return &v
+}
+
+// load reads the file and lays the flags over it.
+func (f *clusterFlags) load(cmd *cobra.Command) (*cluster.Config, error) {
+	c, err := cluster.LoadConfig(f.file)
+	if err != nil {
+		return nil, err
+	}
+	c.Overlay(&f.config, unsetInt)
+	if err := c.Complete(); err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("the configuration is not valid:\n%w", err)
+	}
+	return c, nil
+}
+
+func newLogger(level string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+}

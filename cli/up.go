@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"proa/cluster"
+)
+
+func newUp() *cobra.Command {
+	var f clusterFlags
+	var keep bool
+	cmd := &cobra.Command{
+		Use: "up", GroupID: "local", Args: cobra.NoArgs,
+		Short: "Start a cluster in the background and wait until it is ready",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := f.load(cmd)
+			if err != nil {
+				return err
+			}
+			return up(cmd.OutOrStdout(), c, !keep)
+		},
+	}
+	f.addServer(cmd)
+	cmd.Flags().BoolVar(&keep, "keep-kubeconfig", false, "do not add the cluster to your kubeconfig")
+	return cmd
+}
+
+// stepNames are what a user sees of a start.
+var stepNames = map[string]string{
+	cluster.StepStore:   "store",
+	cluster.StepRuntime: "container runtime",
+	cluster.StepAPI:     "API server",
+	cluster.StepNode:    "node",
+	cluster.StepReady:   "cluster",
+}
+
+func up(out io.Writer, c *cluster.Config, merge bool) error {
+	start := time.Now()
+	pid, err := cluster.Running(c)
+	if err != nil {
+		return err
+	}
+	if pid != 0 {
+		fmt.Fprintf(out, "The cluster is running already (process %d).\n", pid)
+	} else {
+		if err := cluster.Preflight(c); err != nil {
+			return err
+		}
+		if err := cluster.Spawn(c, func(p cluster.Progress) {
+			if name, ok := stepNames[p.Step]; ok && p.Step != cluster.StepReady {
+				fmt.Fprintf(out, "  %-18s ready after %4d ms  %s\n", name, p.After.Milliseconds(), p.Detail)
+			}
+		}); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "The cluster is ready after %d ms.\n", time.Since(start).Milliseconds())
+	}
+	if merge {
+		file, err := cluster.MergeKubeconfig(c.AdminKubeconfig())
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "Context %q is in %s.\n", cluster.ContextName, file)
+	}
+	fmt.Fprint(out, nextThings())
+	return nil
+}
+
+func nextThings() string {
+	kubectl := "kubectl"
+	if _, err := lookPath("kubectl"); err != nil {
+		kubectl = os.Args[0] + " kubectl"
+	}
+	return fmt.Sprintf(`
+Next:
+  %[1]s get nodes
+  %[1]s apply -f examples/hello-deployment.yaml
+  %[1]s get pods -o wide -w
+`, kubectl)
+}

@@ -1,0 +1,270 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+)
+
+// DefaultConfigFile is read when no other is named and it exists.
+const DefaultConfigFile = "/etc/proa/config.yaml"
+
+// Config describes one cluster on one machine. It is read from a YAML file,
+// changed by flags, completed by Complete, checked by Validate, and then never
+// changed.
+type Config struct {
+	// DataDir holds all that the cluster keeps. Default /var/lib/proa.
+	DataDir string `json:"dataDir,omitempty"`
+	// RunDir holds sockets and what a boot may lose. Default /run/proa, or
+	// below DataDir where that is not the default.
+	RunDir string `json:"runDir,omitempty"`
+	// LogLevel is debug, info, warn or error. Default info.
+	LogLevel string `json:"logLevel,omitempty"`
+
+	API     API     `json:"api,omitempty"`
+	Etcd    Etcd    `json:"etcd,omitempty"`
+	Network Network `json:"network,omitempty"`
+	Node    Node    `json:"node,omitempty"`
+}
+
+// API is where and how the API server listens.
+type API struct {
+	// BindAddress to listen on. Default 0.0.0.0; every request but those for
+	// health must authenticate.
+	BindAddress string `json:"bindAddress,omitempty"`
+	// Port to listen on, 0 for any free one. Default 6443.
+	Port *int `json:"port,omitempty"`
+	// AdvertiseAddress is how others reach the server. Default: the node's.
+	AdvertiseAddress string `json:"advertiseAddress,omitempty"`
+	// Names are further DNS names and addresses for the serving certificate.
+	Names []string `json:"names,omitempty"`
+}
+
+// Etcd chooses the store.
+type Etcd struct {
+	// Servers are the endpoints of an external etcd. Empty: embedded.
+	Servers  []string `json:"servers,omitempty"`
+	CAFile   string   `json:"caFile,omitempty"`
+	CertFile string   `json:"certFile,omitempty"`
+	KeyFile  string   `json:"keyFile,omitempty"`
+}
+
+// Network is the addressing of the cluster.
+type Network struct {
+	// PodCIDR of this node's pods. Default 10.42.0.0/24, the first of
+	// 10.42.0.0/16.
+	PodCIDR string `json:"podCIDR,omitempty"`
+	// ServiceCIDR for cluster IPs. Default 10.43.0.0/16.
+	ServiceCIDR string `json:"serviceCIDR,omitempty"`
+	// ClusterDNS is the name server of pods. Default the tenth address of
+	// ServiceCIDR.
+	ClusterDNS string `json:"clusterDNS,omitempty"`
+	// ClusterDomain of service names. Default cluster.local.
+	ClusterDomain string `json:"clusterDomain,omitempty"`
+	// CNI is "bridge" (default) or "none", where another plugin writes its
+	// configuration into CNIConfDir.
+	CNI        string `json:"cni,omitempty"`
+	CNIConfDir string `json:"cniConfDir,omitempty"`
+	// Bridge is the interface that pods hang on. Default proa0.
+	Bridge string `json:"bridge,omitempty"`
+}
+
+// Node is the node agent of this machine.
+type Node struct {
+	// Disabled runs a server without a node.
+	Disabled bool `json:"disabled,omitempty"`
+	// Name of the node. Default: the host name in lower case.
+	Name string `json:"name,omitempty"`
+	// Address of the node. Default: that of the interface with the default
+	// route, else the first global one, else that of the bridge.
+	Address string `json:"address,omitempty"`
+	// Root is where pods, volumes and plugin sockets lie. Default
+	// DataDir/kubelet.
+	Root string `json:"root,omitempty"`
+	// LogDir holds the logs of containers. Default DataDir/log/pods.
+	LogDir string `json:"logDir,omitempty"`
+	// StaticPodDir is a folder of pod manifests. Default DataDir/manifests.
+	StaticPodDir string `json:"staticPodDir,omitempty"`
+	// Port of the node's API, 0 for any free one. Default 10250.
+	Port *int `json:"port,omitempty"`
+	// HealthPort on loopback, without authentication. Default 10248; 0 for
+	// any free one, -1 for none.
+	HealthPort *int `json:"healthPort,omitempty"`
+	// RuntimeEndpoint of a CRI runtime, such as
+	// unix:///run/crio/crio.sock. Default: the embedded containerd.
+	RuntimeEndpoint string            `json:"runtimeEndpoint,omitempty"`
+	Labels          map[string]string `json:"labels,omitempty"`
+	Taints          []string          `json:"taints,omitempty"`
+	MaxPods         int32             `json:"maxPods,omitempty"`
+	// CgroupRoot is the cgroup below which all pods run. Default /kubepods's
+	// parent, "/".
+	CgroupRoot string `json:"cgroupRoot,omitempty"`
+}
+
+// LoadConfig reads a file. With an empty path it reads DefaultConfigFile where
+// that exists. Unknown fields are errors.
+func LoadConfig(path string) (*Config, error) {
+	c := &Config{}
+	optional := path == ""
+	if optional {
+		path = DefaultConfigFile
+	}
+	data, err := os.ReadFile(path)
+	if optional && errors.Is(err, os.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	if err := yaml.UnmarshalStrict(data, c); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Complete fills in defaults.
+func (c *Config) Complete() error {
+	const dataDir, runDir = "/var/lib/proa", "/run/proa"
+	if c.DataDir == "" {
+		c.DataDir = dataDir
+	}
+	abs, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	c.DataDir = abs
+	if c.RunDir == "" {
+		c.RunDir = runDir
+		if c.DataDir != dataDir {
+			c.RunDir = filepath.Join(c.DataDir, "run")
+		}
+	}
+	set(&c.LogLevel, "info")
+	set(&c.API.BindAddress, "0.0.0.0")
+	setPort(&c.API.Port, 6443)
+	set(&c.Network.PodCIDR, "10.42.0.0/24")
+	set(&c.Network.ServiceCIDR, "10.43.0.0/16")
+	set(&c.Network.ClusterDomain, "cluster.local")
+	set(&c.Network.CNI, "bridge")
+	set(&c.Network.Bridge, "proa0")
+	set(&c.Network.CNIConfDir, filepath.Join(c.DataDir, "cni", "net.d"))
+	if p, err := netip.ParsePrefix(c.Network.ServiceCIDR); err == nil && c.Network.ClusterDNS == "" {
+		a := p.Masked().Addr()
+		for range 10 {
+			a = a.Next()
+		}
+		c.Network.ClusterDNS = a.String()
+	}
+	if c.Node.Name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("the machine has no host name; give the node one with --node-name: %w", err)
+		}
+		c.Node.Name = strings.ToLower(host)
+	}
+	set(&c.Node.Root, filepath.Join(c.DataDir, "kubelet"))
+	set(&c.Node.LogDir, filepath.Join(c.DataDir, "log", "pods"))
+	set(&c.Node.StaticPodDir, filepath.Join(c.DataDir, "manifests"))
+	setPort(&c.Node.Port, 10250)
+	setPort(&c.Node.HealthPort, 10248)
+	set(&c.Node.CgroupRoot, "/")
+	if c.Node.MaxPods == 0 {
+		c.Node.MaxPods = 110
+	}
+	return nil
+}
+
+// Validate reports everything that is wrong, in the words of the file.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(field, value, why string) {
+		errs = append(errs, fmt.Errorf("%s: %q: %s", field, value, why))
+	}
+	for field, v := range map[string]string{"network.podCIDR": c.Network.PodCIDR, "network.serviceCIDR": c.Network.ServiceCIDR} {
+		if _, err := netip.ParsePrefix(v); err != nil {
+			bad(field, v, "must be an address range such as 10.42.0.0/16")
+		}
+	}
+	for field, v := range map[string]string{
+		"api.bindAddress": c.API.BindAddress, "api.advertiseAddress": c.API.AdvertiseAddress,
+		"network.clusterDNS": c.Network.ClusterDNS, "node.address": c.Node.Address,
+	} {
+		if _, err := netip.ParseAddr(v); v != "" && err != nil {
+			bad(field, v, "must be an IP address")
+		}
+	}
+	for _, msg := range validation.IsDNS1123Subdomain(c.Node.Name) {
+		bad("node.name", c.Node.Name, msg)
+	}
+	if c.Network.CNI != "bridge" && c.Network.CNI != "none" {
+		bad("network.cni", c.Network.CNI, `must be "bridge" or "none"`)
+	}
+	if len(c.Network.Bridge) > 15 {
+		bad("network.bridge", c.Network.Bridge, "an interface name has at most 15 characters")
+	}
+	for field, p := range map[string]int{"api.port": *c.API.Port, "node.port": *c.Node.Port, "node.healthPort": *c.Node.HealthPort} {
+		if p > 65535 || p < -1 {
+			bad(field, fmt.Sprint(p), "must be a port, or 0 for any free one")
+		}
+	}
+	switch c.LogLevel {
+	case "debug", "info", "warn", "error":
+	default:
+		bad("logLevel", c.LogLevel, "must be debug, info, warn or error")
+	}
+	return errors.Join(errs...)
+}
+
+// Files of a cluster, all below its two directories.
+
+// LockFile is held by the running server and names its process.
+func (c *Config) LockFile() string { return filepath.Join(c.DataDir, "proa.lock") }
+
+// LogFile takes the output of a server in the background.
+func (c *Config) LogFile() string { return filepath.Join(c.DataDir, "log", "proa.log") }
+
+// PKIDir holds keys and certificates.
+func (c *Config) PKIDir() string { return filepath.Join(c.DataDir, "pki") }
+
+// EtcdDir holds the embedded store.
+func (c *Config) EtcdDir() string { return filepath.Join(c.DataDir, "etcd") }
+
+// AdminKubeconfig gives full access to the cluster.
+func (c *Config) AdminKubeconfig() string { return filepath.Join(c.DataDir, "admin.kubeconfig") }
+
+// ContainerdRoot and ContainerdState belong to the embedded runtime.
+func (c *Config) ContainerdRoot() string { return filepath.Join(c.DataDir, "containerd") }
+
+// ContainerdState is lost at a boot.
+func (c *Config) ContainerdState() string { return filepath.Join(c.RunDir, "containerd") }
+
+// ContainerdSocket is the CRI socket of the embedded runtime.
+func (c *Config) ContainerdSocket() string {
+	return filepath.Join(c.RunDir, "containerd", "containerd.sock")
+}
+
+func set(s *string, v string) {
+	if *s == "" {
+		*s = v
+	}
+}
+
+func setPort(p **int, v int) {
+	if *p == nil {
+		*p = &v
+	}
+}
+
+// RuntimeEndpoint is where the node's container runtime answers CRI.
+func (c *Config) RuntimeEndpoint() string {
+	if c.Node.RuntimeEndpoint != "" {
+		return c.Node.RuntimeEndpoint
+	}
+	return "unix://" + c.ContainerdSocket()
+}

@@ -1,0 +1,80 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"proa/network/cni"
+	"proa/runtime"
+)
+
+// stopGrace is how long a server has to end by itself.
+const stopGrace = 30 * time.Second
+
+// Down ends the cluster's process, if it runs, and removes everything that it
+// has made on this machine outside its data directory: containers, mounts,
+// network, cgroups. It works as well for a cluster whose process was killed.
+// With purge the data goes too. It reports whether a process was running.
+func Down(ctx context.Context, c *Config, purge bool) (was bool, err error) {
+	pid, err := Running(c)
+	if err != nil {
+		return false, err
+	}
+	if pid != 0 {
+		if err := Stop(ctx, pid, stopGrace); err != nil {
+			return true, err
+		}
+	}
+	if _, err := os.Stat(c.DataDir); errors.Is(err, os.ErrNotExist) {
+		return pid != 0, nil
+	}
+	lock, err := AcquireLock(c)
+	if err != nil {
+		return pid != 0, err
+	}
+	defer lock.Release()
+	errs := []error{}
+	if !c.Node.Disabled {
+		errs = append(errs, removeNode(ctx, c))
+	}
+	if purge {
+		errs = append(errs, RemoveKubeconfig(c.AdminKubeconfig()))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return pid != 0, err
+	}
+	if err := os.RemoveAll(c.RunDir); err != nil {
+		return pid != 0, fmt.Errorf("remove the run directory: %w", err)
+	}
+	if purge {
+		if err := os.RemoveAll(c.DataDir); err != nil {
+			return pid != 0, fmt.Errorf("remove the data directory: %w", err)
+		}
+	}
+	return pid != 0, nil
+}
+
+// removeNode ends what the node runs. The pod network goes first, while the
+// records of its addresses are there.
+func removeNode(ctx context.Context, c *Config) error {
+	var errs []error
+	if c.Network.CNI == "bridge" {
+		network, err := podNetwork(c)
+		if err == nil {
+			err = cni.Teardown(ctx, network)
+		}
+		errs = append(errs, err)
+	}
+	if c.Node.RuntimeEndpoint == "" {
+		errs = append(errs, runtime.Teardown(ctx, runtime.TeardownConfig{
+			Root: c.ContainerdRoot(), State: c.ContainerdState(), Socket: c.ContainerdSocket(),
+			CgroupParents: []string{filepath.Join(c.Node.CgroupRoot, "kubepods")},
+		}))
+	}
+	errs = append(errs, runtime.UnmountBelow(c.Node.Root))
+	return errors.Join(errs...)
+}

@@ -1,0 +1,87 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// binding is a decision to be carried out.
+type binding struct {
+	pod      *v1.Pod
+	decision Decision
+}
+
+// carryOut tells the API what was decided. It runs beside the loop.
+func (s *Scheduler) carryOut(ctx context.Context, b *binding) {
+	if b.decision.Node == "" {
+		s.tellUnschedulable(ctx, b)
+		return
+	}
+	pod := b.pod
+	err := s.config.Client.CoreV1().Pods(pod.Namespace).Bind(ctx, &v1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		Target:     v1.ObjectReference{Kind: "Node", Name: b.decision.Node},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		if ctx.Err() == nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			s.config.Log.Warn("binding failed and will be retried", "pod", pod.Namespace+"/"+pod.Name, "node", b.decision.Node, "err", err)
+		}
+		s.mail.put(event{kind: bindFailed, pod: pod})
+		return
+	}
+	s.config.Events.Eventf(pod, nil, v1.EventTypeNormal, "Scheduled", "Binding",
+		"Successfully assigned %s/%s to %s", pod.Namespace, pod.Name, b.decision.Node)
+}
+
+// tellUnschedulable records why a pod fits nowhere, in its condition and as an
+// event. The condition is written only where it says something new.
+func (s *Scheduler) tellUnschedulable(ctx context.Context, b *binding) {
+	pod, why := b.pod, b.decision.Message
+	s.config.Events.Eventf(pod, nil, v1.EventTypeWarning, "FailedScheduling", "Scheduling", "%s", why)
+	cond := v1.PodCondition{
+		Type: v1.PodScheduled, Status: v1.ConditionFalse, Reason: v1.PodReasonUnschedulable, Message: why,
+		ObservedGeneration: pod.Generation, LastTransitionTime: metav1.Now(),
+	}
+	for _, was := range pod.Status.Conditions {
+		if was.Type != cond.Type {
+			continue
+		}
+		if was.Status == cond.Status && was.Reason == cond.Reason && was.Message == cond.Message && was.ObservedGeneration == cond.ObservedGeneration {
+			return
+		}
+		if was.Status == cond.Status {
+			cond.LastTransitionTime = was.LastTransitionTime
+		}
+	}
+	patch, err := conditionPatch(pod.UID, cond)
+	if err == nil {
+		_, err = s.config.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	}
+	if err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) {
+		s.config.Log.Warn("the PodScheduled condition could not be written", "pod", pod.Namespace+"/"+pod.Name, "err", err)
+	}
+}
+
+func conditionPatch(uid types.UID, cond v1.PodCondition) ([]byte, error) {
+	var patch struct {
+		Metadata struct {
+			UID types.UID `json:"uid"`
+		} `json:"metadata"`
+		Status struct {
+			Conditions []v1.PodCondition `json:"conditions"`
+		} `json:"status"`
+	}
+	patch.Metadata.UID = uid
+	patch.Status.Conditions = []v1.PodCondition{cond}
+	b, err := json.Marshal(patch)
+	if err != nil {
+		return nil, fmt.Errorf("encode a condition: %w", err)
+	}
+	return b, nil
+}

@@ -1,0 +1,40 @@
+// Package scheduler chooses a node for every pod that has none.
+//
+// # How a decision is made
+//
+// One goroutine, the loop, owns the whole state and needs no lock for it:
+//
+//	informers → mailbox → loop: apply events → pop a pod → decide → assume
+//	                                                           ↓
+//	                                        binders: POST binding, event
+//
+// The state is a dense array of nodes. What the plugins read of a pod is its
+// [shape]: pods of one workload have the same, and share their work, because a
+// shape remembers for every node the verdict of the filters and the raw
+// scores, with the generation of the node at that time. After a pod has been
+// placed only one node has a new generation, so the next pod of the shape
+// costs one evaluation and a scan of integers, however many nodes there are.
+//
+// A decision is a pure function of the nodes, the shape and a seed that is
+// logged at start, so it can be replayed.
+//
+// # Assume, bind, confirm
+//
+// A decided pod counts on its node at once (it is assumed) and is bound in the
+// background, so the loop never waits for the API. The binding is confirmed
+// when the pod comes back through the watch with its node. A binding that fails
+// takes the assumption back and queues the pod again.
+//
+// # The queue
+//
+// Pods wait by priority, then by age. A pod that fits nowhere is set aside
+// together with the names of the plugins that refused it, and comes back when
+// something changes that one of those plugins cares for, after a back-off of
+// 1 s doubling to 10 s, and at the latest after five minutes.
+//
+// # Plugins
+//
+// A plugin is one file. [Filter] refuses nodes, in upstream's words; [Scorer]
+// rates those that remain. Both see one pod and one node and depend on nothing
+// else: that is what makes their answers worth remembering.
+package scheduler
