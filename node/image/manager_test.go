@@ -111,7 +111,7 @@ func TestPoliciesAndTheirWords(t *testing.T) {
 	_, err := m.Ensure(ctx, request("web", corev1.PullNever))
 	wantError(t, err, "ErrImageNeverPull", `Container image "web" is not present with pull policy of Never`)
 	_, err = m.Ensure(ctx, request("Not/Valid", ""))
-	wantError(t, err, "InvalidImageName", `Failed to apply default image tag "Not/Valid": couldn't parse image name "Not/Valid": invalid reference format: repository name (Not/Valid) must be lowercase`)
+	wantError(t, err, "InvalidImageName", `Failed to apply default image tag "Not/Valid": couldn't parse image name "Not/Valid": invalid reference format: repository name (Valid) must be lowercase`)
 	if f.pulls != 0 {
 		t.Errorf("%d pulls", f.pulls)
 	}
