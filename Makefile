@@ -1,0 +1,98 @@
+# make up      a cluster on this machine
+# make test    all tests
+# make help    everything else
+
+SHELL       := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN         := $(CURDIR)/bin
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
+LDFLAGS     := -s -w -X proa/version.Proa=$(VERSION)
+SUDO        := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+GO          ?= go
+
+# Everything but runc is built without cgo, with the same flags, so that one
+# build cache serves the binary and its tests.
+export CGO_ENABLED := 0
+
+# Debian packages: a C compiler and libseccomp for runc, nftables for the pod
+# network, busybox for the example image.
+PACKAGES    := gcc libc6-dev libseccomp-dev pkg-config nftables busybox-static
+
+HELPERS     := $(addprefix $(BIN)/,runc containerd-shim-runc-v2 pause hello cni/bridge cni/host-local cni/loopback cni/portmap)
+CNI         := github.com/containernetworking/plugins/plugins
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: build ## Start a cluster on this machine and wait until it is ready.
+	@$(SUDO) $(BIN)/proa up
+
+.PHONY: down
+down: ## Stop the cluster and remove all that it made outside its data.
+	@$(SUDO) $(BIN)/proa down
+
+.PHONY: deps
+deps: ## Install the Debian packages that are missing.
+	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then echo "installing" $$missing; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+
+.PHONY: build
+build: deps proa helpers ## Build proa and the programs beside it into bin/.
+
+.PHONY: proa
+proa:
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/proa ./cmd/proa
+	@ln -sf proa $(BIN)/kubectl
+
+.PHONY: helpers
+helpers: $(HELPERS)
+
+# The helpers are programs of other modules at the versions of go.sum, and the
+# project's own small ones. They are rebuilt when those versions change.
+$(BIN)/runc: go.sum
+	@echo "building runc"; CGO_ENABLED=1 $(GO) build -ldflags '-s -w' -tags seccomp -o $@ github.com/opencontainers/runc && touch $@
+$(BIN)/containerd-shim-runc-v2: go.sum
+	@echo "building the shim"; $(GO) build -ldflags '-s -w' -o $@ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2 && touch $@
+$(BIN)/cni/host-local: go.sum
+	@$(GO) build -ldflags '-s -w' -o $@ $(CNI)/ipam/host-local && touch $@
+$(BIN)/cni/portmap: go.sum
+	@$(GO) build -ldflags '-s -w' -o $@ $(CNI)/meta/portmap && touch $@
+$(BIN)/cni/%: go.sum
+	@$(GO) build -ldflags '-s -w' -o $@ $(CNI)/main/$* && touch $@
+$(BIN)/hello: $(wildcard images/hello/*.go) go.sum
+	@$(GO) build -ldflags '-s -w' -o $@ ./images/hello && touch $@
+$(BIN)/pause: images/pause/pause.c
+	@mkdir -p $(BIN) && gcc -Os -static -nostdlib -nostartfiles -ffreestanding -fno-builtin -fno-stack-protector \
+	  -fno-pie -no-pie -fno-asynchronous-unwind-tables -Wl,--build-id=none,-z,noseparate-code,-z,norelro -s -o $@ $<
+
+.PHONY: test
+test: build lint ## Run all tests, the end-to-end ones with real containers among them.
+	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) test -timeout 20m ./...
+
+.PHONY: race
+race: build ## Run the tests of the concurrent rooms under the race detector.
+	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) test -race -short -timeout 30m ./cache/... ./store/... ./apiserver/... ./controller/... ./scheduler/... ./node/pod/... ./admission/... ./auth/...
+
+.PHONY: lint
+lint: ## Check formatting and vet.
+	@bad=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$bad" ] || { echo "not gofmt-clean:"; echo "$$bad"; exit 1; }
+	@$(GO) vet ./...
+
+.PHONY: bench
+bench: build ## Measure, print one table, and write it to docs/bench/.
+	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) run ./bench -out docs/bench
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for a minute (FUZZTIME=…).
+	@for p in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | sed 's/func //'); do \
+	    echo "$$p $$f"; $(GO) test ./$$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),1m) || exit 1; done; done
+
+.PHONY: clean
+clean: ## Remove what was built.
+	@rm -rf $(BIN)
