@@ -75,6 +75,7 @@ test: build lint ## Run all tests, the end-to-end ones with real containers amon
 	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) test -timeout 20m ./...
 
 .PHONY: race
+race: export CGO_ENABLED := 1
 race: build ## Run the tests of the concurrent rooms under the race detector.
 	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) test -race -short -timeout 30m ./cache/... ./store/... ./apiserver/... ./controller/... ./scheduler/... ./node/pod/... ./admission/... ./auth/...
 
