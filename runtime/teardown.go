@@ -174,66 +174,77 @@ func findCgroups(parents []string, bundles []bundle) ([]string, error) {
 
 // endProcesses ends containers and shims, and returns when they are gone.
 func endProcesses(ctx context.Context, c TeardownConfig, bundles []bundle, cgroups []string) error {
+	grace := c.Grace
 	// Some may be starting others while they are listed; what a round finds is
-	// dead at its end, so that nothing is left to start anything soon.
-	for round := range 10 {
-		containers, shims, err := findProcesses(c, bundles, cgroups)
+	// dead at its end, so that soon nothing is left to start anything.
+	for deadline := time.Now().Add(grace + killTimeout); ; grace = 0 {
+		f, err := findProcesses(c, bundles, cgroups)
 		if err != nil {
 			return err
 		}
-		if len(containers)+len(shims) == 0 {
+		if f.empty() {
 			return nil
 		}
-		grace := c.Grace
-		if round > 0 {
-			grace = 0
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes of containers keep coming back: %v %v", f.containers, f.shims)
 		}
-		if err := end(ctx, containers, shims, grace); err != nil {
+		if err := end(ctx, f, grace); err != nil {
 			return err
 		}
 	}
-	return errors.New("processes of containers keep coming back")
 }
 
-// findProcesses returns the PIDs of containers and of shims. A process counts as
-// a container's if it is in one of the cgroups, below a shim, or the init that a
-// bundle names and still in that container's cgroup.
-func findProcesses(c TeardownConfig, bundles []bundle, cgroups []string) (containers, shims []int, err error) {
+// found are the processes of a runtime.
+type found struct {
+	containers, shims []int
+	// helpers are shims called to clean up after a dead one. They end by
+	// themselves, and what they started (runc) with them.
+	helpers []int
+}
+
+func (f found) empty() bool { return len(f.containers)+len(f.shims)+len(f.helpers) == 0 }
+
+// findProcesses looks for what is left. A process counts as a container's if it
+// is in one of the cgroups, below a shim, or the init that a bundle names and
+// still in that container's cgroup.
+func findProcesses(c TeardownConfig, bundles []bundle, cgroups []string) (found, error) {
+	var f found
 	all, err := processes()
 	if err != nil {
-		return nil, nil, err
+		return f, err
 	}
 	for _, p := range all {
-		if isShim(p, c) {
-			shims = append(shims, p.pid)
+		switch {
+		case !isShim(p, c):
+		case p.args[len(p.args)-1] == "delete":
+			f.helpers = append(f.helpers, p.pid)
+		default:
+			f.shims = append(f.shims, p.pid)
 		}
 	}
-	for _, pid := range descendants(all, shims) {
-		if !slices.Contains(shims, pid) {
-			containers = append(containers, pid)
-		}
-	}
+	f.containers = descendants(all, f.shims)
 	for _, dir := range cgroups {
 		pids, err := cgroupProcs(dir)
 		if err != nil {
-			return nil, nil, err
+			return f, err
 		}
-		containers = append(containers, pids...)
+		f.containers = append(f.containers, pids...)
 	}
 	for _, b := range bundles {
 		if b.init > 1 && inCgroupOf(b.init, b.id) {
-			containers = append(containers, b.init)
+			f.containers = append(f.containers, b.init)
 		}
 	}
-	slices.Sort(containers)
-	containers = slices.Compact(containers)
-	self := os.Getpid()
-	containers = slices.DeleteFunc(containers, func(pid int) bool { return pid == self || slices.Contains(shims, pid) })
-	return containers, shims, nil
+	slices.Sort(f.containers)
+	f.containers = slices.Compact(f.containers)
+	apart := append(descendants(all, f.helpers), f.shims...)
+	apart = append(apart, os.Getpid())
+	f.containers = slices.DeleteFunc(f.containers, func(pid int) bool { return slices.Contains(apart, pid) })
+	return f, nil
 }
 
 // isShim tells the shims of this runtime: their working directory is a bundle,
-// and they were given the runtime's socket.
+// or they were given the runtime's socket.
 func isShim(p process, c TeardownConfig) bool {
 	if len(p.args) == 0 || filepath.Base(p.args[0]) != embedded.ShimBinary {
 		return false
@@ -251,18 +262,25 @@ func inCgroupOf(pid int, id string) bool {
 	return err == nil && strings.Contains(string(b), id)
 }
 
-// end ends the containers, with grace, and the shims.
-func end(ctx context.Context, containers, shims []int, grace time.Duration) error {
-	cs, err := hold(containers)
+// end ends the containers, with grace, and the shims, and lets the helpers
+// finish.
+func end(ctx context.Context, f found, grace time.Duration) error {
+	cs, err := hold(f.containers)
 	if err != nil {
 		return err
 	}
 	defer release(cs)
-	ss, err := hold(shims)
+	ss, err := hold(f.shims)
 	if err != nil {
 		return err
 	}
 	defer release(ss)
+	hs, err := hold(f.helpers)
+	if err != nil {
+		return err
+	}
+	defer release(hs)
+
 	left := cs
 	if grace > 0 {
 		if err := signal(cs, unix.SIGTERM); err != nil {
@@ -270,16 +288,16 @@ func end(ctx context.Context, containers, shims []int, grace time.Duration) erro
 		}
 		left = wait(ctx, cs, time.Now().Add(grace))
 	}
-	// Shims first: one that still runs would report an exit to nobody, and hold
-	// on to the pipes. The containers' processes are then reaped by init.
+	// Shims first: one that still runs would report the exits to nobody. What
+	// they leave is reaped by init.
 	if err := errors.Join(signal(ss, unix.SIGKILL), signal(left, unix.SIGKILL)); err != nil {
 		return err
 	}
-	stuck := wait(ctx, append(slices.Clone(ss), left...), time.Now().Add(killTimeout))
-	if len(stuck) > 0 {
+	deadline := time.Now().Add(killTimeout)
+	if stuck := wait(ctx, append(slices.Clone(ss), left...), deadline); len(stuck) > 0 {
 		return fmt.Errorf("process %d does not end after SIGKILL", stuck[0].pid)
 	}
-	return nil
+	return signal(wait(ctx, hs, deadline), unix.SIGKILL)
 }
 
 // removeContent deletes a directory. If it is a mount point itself, which the

@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/go-logr/logr"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 )
 
@@ -76,6 +78,9 @@ const buffered = 64
 func stream(ctx context.Context, source EventSource, sink Sink) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// The client logs an error for every stream that ends; Watch knows better
+	// which end is one.
+	ctx = klog.NewContext(ctx, logr.Discard())
 	events := make(chan *runtimeapi.ContainerEventResponse, buffered)
 	connected := make(chan struct{})
 	ended := make(chan error, 1)

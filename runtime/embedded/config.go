@@ -67,7 +67,7 @@ type Config struct {
 
 	// Logger receives containerd's warnings and errors, and its information
 	// when it is enabled for debugging. Default: slog.Default().
-	Logger *slog.Logger
+	Logger *slog.Logger `json:"-"`
 }
 
 // DefaultSandboxImage is the pause image Proa builds for itself.

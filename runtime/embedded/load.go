@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -19,12 +20,40 @@ import (
 // state, not ours.
 var loading sync.Mutex
 
+// searchPath puts dir first on the process's PATH until restore is called.
+//
+// containerd finds a shim by its runtime's name on PATH, and remembers where. A
+// path could be configured instead, but it is not recorded for the containers
+// that share their pod's shim, and a restarted containerd would not find their
+// runtime again. All look-ups happen while the plugins load; afterwards, and in
+// what the process executes itself, PATH is as it was.
+func searchPath(dir string) (restore func(), err error) {
+	const key = "PATH"
+	old, had := os.LookupEnv(key)
+	if err := os.Setenv(key, dir+string(os.PathListSeparator)+old); err != nil {
+		return nil, fmt.Errorf("make shims known to containerd: %w", err)
+	}
+	return func() {
+		if had {
+			os.Setenv(key, old)
+		} else {
+			os.Unsetenv(key)
+		}
+	}, nil
+}
+
 // load initialises the plugins in order. It returns the set with whatever was
 // initialised even when it fails, so that the caller can close it. ready is
 // done when the plugins that finish in the background have finished.
 func load(ctx context.Context, c Config, p probed, entry *logrus.Entry) (set *plugin.Set, ready *sync.WaitGroup, err error) {
 	loading.Lock()
 	defer loading.Unlock()
+
+	restore, err := searchPath(c.BinDir)
+	if err != nil {
+		return plugin.NewPluginSet(), new(sync.WaitGroup), err
+	}
+	defer restore()
 
 	// Parts of containerd log through the package variable, whatever context
 	// they have.

@@ -41,6 +41,9 @@ func (slogHook) Levels() []logrus.Level { return logrus.AllLevels }
 
 func (s slogHook) Fire(e *logrus.Entry) error {
 	level := slogLevel(e.Level)
+	if expected[e.Message] {
+		level = slog.LevelDebug
+	}
 	if s.h.Enabled(context.Background(), level) {
 		r := slog.NewRecord(e.Time, level, e.Message, 0)
 		for k, v := range e.Data {
@@ -58,6 +61,14 @@ func (s slogHook) Fire(e *logrus.Entry) error {
 		s.fatal(msg)
 	}
 	return nil
+}
+
+// expected are warnings of containerd about what is as it should be here.
+var expected = map[string]bool{
+	// Most file systems have no fs-verity, which is not asked for.
+	"failed check for fsverity support": true,
+	// The pod network's configuration is written once the node has its range.
+	"failed to load cni during init, please check CRI plugin status before setting up network for pods": true,
 }
 
 func slogLevel(l logrus.Level) slog.Level {

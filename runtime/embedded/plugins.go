@@ -113,7 +113,6 @@ func settings(c Config, p probed) map[string]any {
 				"runtimes": map[string]any{
 					"runc": map[string]any{
 						"runtime_type": plugins.RuntimeRuncV2,
-						"runtime_path": c.shimPath(),
 						"options": map[string]any{
 							"BinaryName":    c.runcPath(),
 							"Root":          RuncRoot(c.State),
@@ -155,10 +154,9 @@ func shimEnv(binDir string) []string {
 	return []string{
 		// CRI resolves helper programs (criu, apparmor_parser) along this too.
 		"PATH=" + strings.Join([]string{binDir, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}, ":"),
-		// One shim per pod stays for as long as the pod does, and mostly
-		// waits: collect garbage earlier, keep fewer threads.
-		"GOGC=20",
-		"GOMAXPROCS=1",
+		// For runc, which lives for milliseconds: collecting its garbage costs
+		// more than the process does. The shim, which stays, sets its own rate.
+		"GOGC=off",
 	}
 }
 

@@ -158,7 +158,7 @@ func (e *Env) SandboxConfig(name string) *runtimeapi.PodSandboxConfig {
 		LogDirectory: filepath.Join(e.LogDir, name),
 		Linux: &runtimeapi.LinuxPodSandboxConfig{
 			CgroupParent:    e.CgroupParent,
-			SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{}},
+			SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{NamespaceOptions: namespaces()},
 		},
 	}
 }
@@ -172,9 +172,15 @@ func (e *Env) ContainerConfig(name, image string, command ...string) *runtimeapi
 		Command:  command,
 		LogPath:  name + ".log",
 		Linux: &runtimeapi.LinuxContainerConfig{
-			SecurityContext: &runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{}},
+			SecurityContext: &runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: namespaces()},
 		},
 	}
+}
+
+// namespaces are those of a pod that asks for nothing: a PID namespace per
+// container, the others shared within the pod.
+func namespaces() *runtimeapi.NamespaceOption {
+	return &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_CONTAINER}
 }
 
 // claimSubnet takes one of 256 subnets for as long as the test runs, among all
