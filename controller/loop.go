@@ -74,7 +74,7 @@ func Watch[K comparable, T any](l *Loop[K], informer cache.SharedIndexInformer, 
 		}
 	}
 	var none T
-	reg, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	return Observe(l, informer, cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { add(none, o.(T), false) },
 		UpdateFunc: func(old, o any) { add(old.(T), o.(T), false) },
 		DeleteFunc: func(o any) {
@@ -86,6 +86,12 @@ func Watch[K comparable, T any](l *Loop[K], informer cache.SharedIndexInformer, 
 			}
 		},
 	})
+}
+
+// Observe calls a handler for every event of the informer. It is for loops whose
+// keys come from a state that the handler keeps; others use Watch.
+func Observe[K comparable](l *Loop[K], informer cache.SharedIndexInformer, h cache.ResourceEventHandler) error {
+	reg, err := informer.AddEventHandler(h)
 	if err != nil {
 		return fmt.Errorf("controller %s: watch: %w", l.name, err)
 	}
