@@ -1,0 +1,105 @@
+package source
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/fields"
+
+	"proa/cache"
+)
+
+// Namespace returns a namespace.
+func (o *Objects) Namespace(ctx context.Context, name string) (*corev1.Namespace, error) {
+	return o.namespaces.get(ctx, "", name)
+}
+
+// Node returns a node.
+func (o *Objects) Node(ctx context.Context, name string) (*corev1.Node, error) {
+	return o.nodes.get(ctx, "", name)
+}
+
+// Pod returns a pod.
+func (o *Objects) Pod(ctx context.Context, namespace, name string) (*corev1.Pod, error) {
+	return o.pods.get(ctx, namespace, name)
+}
+
+// Secret returns a secret.
+func (o *Objects) Secret(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+	return o.secrets.get(ctx, namespace, name)
+}
+
+// ServiceAccount returns a service account.
+func (o *Objects) ServiceAccount(ctx context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
+	return o.serviceAccounts.get(ctx, namespace, name)
+}
+
+// LimitRanges returns the limit ranges of a namespace.
+func (o *Objects) LimitRanges(ctx context.Context, namespace string) ([]*corev1.LimitRange, error) {
+	return o.limitRanges.list(ctx, namespace, cache.Any)
+}
+
+// ResourceQuotas returns the quotas of a namespace, all that were written
+// before the call.
+func (o *Objects) ResourceQuotas(ctx context.Context, namespace string) ([]*corev1.ResourceQuota, error) {
+	return o.quotas.list(ctx, namespace, cache.Latest)
+}
+
+// PersistentVolumeClaim returns a claim.
+func (o *Objects) PersistentVolumeClaim(ctx context.Context, namespace, name string) (*corev1.PersistentVolumeClaim, error) {
+	return o.claims.get(ctx, namespace, name)
+}
+
+// PersistentVolume returns a volume.
+func (o *Objects) PersistentVolume(ctx context.Context, name string) (*corev1.PersistentVolume, error) {
+	return o.volumes.get(ctx, "", name)
+}
+
+// PriorityClass returns a priority class.
+func (o *Objects) PriorityClass(ctx context.Context, name string) (*schedulingv1.PriorityClass, error) {
+	return o.priorityClasses.get(ctx, "", name)
+}
+
+// PriorityClasses returns all priority classes.
+func (o *Objects) PriorityClasses(ctx context.Context) ([]*schedulingv1.PriorityClass, error) {
+	return o.priorityClasses.list(ctx, "", cache.Any)
+}
+
+// StorageClass returns a storage class.
+func (o *Objects) StorageClass(ctx context.Context, name string) (*storagev1.StorageClass, error) {
+	return o.storageClasses.get(ctx, "", name)
+}
+
+// StorageClasses returns all storage classes.
+func (o *Objects) StorageClasses(ctx context.Context) ([]*storagev1.StorageClass, error) {
+	return o.storageClasses.list(ctx, "", cache.Any)
+}
+
+// ServiceAccountAdded returns a channel that is closed when the account is
+// there. The caller must call stop.
+func (o *Objects) ServiceAccountAdded(ctx context.Context, namespace, name string) (<-chan struct{}, func()) {
+	added := make(chan struct{})
+	c := o.serviceAccounts.cache
+	if c == nil {
+		return added, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w, err := c.Watch(ctx, cache.WatchRequest{
+			Predicate: cache.NewPredicate(c.Definition, nil, namespace, nil, fields.OneTermEqualSelector("metadata.name", name)),
+			From:      cache.Any,
+		})
+		if err != nil {
+			return
+		}
+		defer w.Stop()
+		if _, err := w.Next(ctx); err == nil {
+			close(added)
+		}
+	}()
+	return added, func() { cancel(); <-done }
+}
