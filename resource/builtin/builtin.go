@@ -7,6 +7,7 @@ import (
 	"proa/resource/apps"
 	"proa/resource/authentication"
 	"proa/resource/authorization"
+	"proa/resource/batch"
 	"proa/resource/certificates"
 	"proa/resource/coordination"
 	"proa/resource/core"
@@ -23,6 +24,7 @@ func Definitions() []*resource.Definition {
 		apps.Rows(),
 		authentication.Rows(),
 		authorization.Rows(),
+		batch.Rows(),
 		certificates.Rows(),
 		rbac.Rows(),
 		coordination.Rows(),
