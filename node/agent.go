@@ -11,6 +11,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 	internalapi "k8s.io/cri-api/pkg/apis"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -20,6 +21,7 @@ import (
 	"proa/node/cri"
 	"proa/node/hook"
 	"proa/node/image"
+	"proa/node/logs"
 	"proa/node/observe"
 	"proa/node/pod"
 	"proa/node/probe"
@@ -48,18 +50,24 @@ type Agent struct {
 	objects   *objects.Cache
 	volumes   *volume.Manager
 	puller    *image.Manager
+	collector *image.Collector
+	rotator   *logs.Rotator
 	observer  *observe.Observer
 	probes    *probe.Manager
 	statuses  *status.Writer
 	workers   *worker.Manager
 	registrar *register.Registrar
 	services  *services
+	mirrors   *source.Mirrors
+	node      nodeView
 
 	// sources counts the sources that have not yet spoken.
 	sources atomic.Int32
 	ready   chan struct{}
 	once    sync.Once
 	relist  chan struct{}
+	// listed is when the runtime was last listed, in nanoseconds.
+	listed atomic.Int64
 }
 
 // New checks the configuration and returns an agent. Nothing runs before Run.
@@ -116,6 +124,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	run("statuses", func(ctx context.Context) error { a.statuses.Run(ctx); return nil })
 	run("volumes", a.volumes.Run)
+	run("images", a.collector.Run)
+	run("container logs", a.rotator.Run)
 	run("runtime events", a.watchRuntime)
 	run("relist", a.keepRelisting)
 	if a.cfg.Client != nil {
@@ -123,8 +133,16 @@ func (a *Agent) Run(ctx context.Context) error {
 		run("lease", func(ctx context.Context) error { a.lease(ctx); return nil })
 		run("services", func(ctx context.Context) error { a.services.run(ctx); return nil })
 	}
-	for _, s := range a.startSources() {
-		run(s.name, s.run)
+	parts, err := a.sourceParts()
+	if err != nil {
+		return err
+	}
+	served, err := a.serverParts()
+	if err != nil {
+		return err
+	}
+	for _, p := range append(parts, served...) {
+		run(p.name, p.run)
 	}
 	a.once.Do(func() { close(a.ready) })
 	a.log.Info("node agent runs", "node", a.cfg.NodeName, "root", a.cfg.Root, "runtime", a.runtimeVersion())
@@ -189,8 +207,10 @@ func (a *Agent) build(ctx context.Context) (err error) {
 	}
 	if a.volumes, err = volume.New(volume.Config{
 		Root: a.cfg.Root, NodeName: a.cfg.NodeName, Client: a.cfg.Client, Objects: a.objects, Allocatable: allocatable,
-		Event: func(p *v1.Pod, t, reason, message string) { a.events.pod(p, "", t, reason, message) },
-		Clock: clock.RealClock{}, Log: a.log,
+		Event:      func(p *v1.Pod, t, reason, message string) { a.events.pod(p, "", t, reason, message) },
+		Changed:    func(uid types.UID) { a.workers.Retry(uid) },
+		NodeLabels: func() map[string]string { return a.node.get().Labels },
+		Clock:      clock.RealClock{}, Log: a.log,
 	}); err != nil {
 		return err
 	}
@@ -201,7 +221,20 @@ func (a *Agent) build(ctx context.Context) (err error) {
 			parallel = int(*k.MaxParallelImagePulls)
 		}
 	}
-	a.puller = image.New(image.Config{Service: a.images, MaxParallel: parallel, Event: a.events.pod, Clock: clock.RealClock{}, Log: a.log})
+	a.collector = image.NewCollector(image.CollectorConfig{
+		Images: a.images, Runtime: a.runtime,
+		High: int(*k.ImageGCHighThresholdPercent), Low: int(*k.ImageGCLowThresholdPercent),
+		MinAge: k.ImageMinimumGCAge.Duration, MaxAge: k.ImageMaximumGCAge.Duration,
+		Event: a.events.onNode, Log: a.log,
+	})
+	a.puller = image.New(image.Config{Service: a.images, MaxParallel: parallel, Event: a.events.pod, Pulled: a.collector.Pulled, Log: a.log})
+	size, err := resource.ParseQuantity(k.ContainerLogMaxSize)
+	if err != nil {
+		return err
+	}
+	a.rotator = logs.NewRotator(logs.RotatorConfig{
+		MaxSize: size.Value(), MaxFiles: int(*k.ContainerLogMaxFiles), Reopen: a.runtime.ReopenContainerLog, Log: a.log,
+	})
 	a.observer = observe.New(a.runtime, observe.HostMessages{}, a.log)
 	a.statuses = status.NewWriter(a.cfg.Client, a.log)
 	a.probes = probe.NewManager(ctx, probe.Config{
@@ -211,9 +244,11 @@ func (a *Agent) build(ctx context.Context) (err error) {
 		},
 		Log: a.log,
 	})
+	a.node.set(a.expectedNode(allocatable))
 	a.buildWorkers(capacity, allocatable)
 	a.registrar = &register.Registrar{
-		Client: a.cfg.Client, Config: a.facts, Machine: a.machine, Runtime: a.runtimeFacts,
+		Changed: a.node.set,
+		Client:  a.cfg.Client, Config: a.facts, Machine: a.machine, Runtime: a.runtimeFacts,
 		Register: *k.RegisterNode, Event: a.events.onNode,
 		Check: k.NodeStatusUpdateFrequency.Duration, Report: k.NodeStatusReportFrequency.Duration,
 		Log: a.log,
@@ -253,8 +288,9 @@ func (a *Agent) buildWorkers(capacity, allocatable v1.ResourceList) {
 		Volumes: a.volumes, Images: a.puller, Cgroups: a.cgroups,
 		Statuses: a.statuses, Probes: a.probes,
 		Lifecycle: &hook.Runner{Exec: a.runtime, Version: shortVersion()},
+		Admit:     a.admit,
 		Event:     a.events.pod, RuntimeName: a.version.GetRuntimeName(),
-		ContainerLogs: links, Limits: limits, Relist: a.cfg.Relist, Log: a.log,
+		Logs: a.rotator, ContainerLogs: links, Limits: limits, Relist: a.cfg.Relist, Log: a.log,
 	}
 	if a.objects != nil {
 		cfg.Objects = a.objects
@@ -317,47 +353,14 @@ func (a *Agent) keepRelisting(ctx context.Context) error {
 		case <-ticker.C:
 		case <-a.relist:
 		}
-		if err := a.workers.Relist(ctx, a.sources.Load() == 0); err != nil && ctx.Err() == nil {
-			a.log.Warn("the container runtime cannot be listed", "error", err)
+		all, err := a.workers.Relist(ctx, a.sources.Load() == 0)
+		if err != nil {
+			if ctx.Err() == nil {
+				a.log.Warn("the container runtime cannot be listed", "error", err)
+			}
+			continue
 		}
+		a.listed.Store(time.Now().UnixNano())
+		a.collectGarbage(ctx, all)
 	}
-}
-
-// sink takes pods from one source.
-type sink struct{ a *Agent }
-
-func (s sink) Set(p *v1.Pod) {
-	if !pod.IsStatic(p) {
-		s.a.statuses.Base(p.UID, p)
-	}
-	s.a.workers.Set(p)
-}
-
-func (s sink) Remove(uid types.UID) { s.a.workers.Remove(uid) }
-
-// Synced ends, once all sources have spoken, the pods that none of them named.
-func (s sink) Synced() {
-	if s.a.sources.Add(-1) == 0 {
-		s.a.askRelist()
-	}
-}
-
-// part is a source to run.
-type part struct {
-	name string
-	run  func(context.Context) error
-}
-
-// startSources makes the configured sources.
-func (a *Agent) startSources() []part {
-	var parts []part
-	if a.cfg.Client != nil {
-		api := &source.API{Client: a.cfg.Client, NodeName: a.cfg.NodeName, Sink: sink{a}, Log: a.log}
-		parts = append(parts, part{"api source", func(ctx context.Context) error { api.Run(ctx); return nil }})
-	}
-	a.sources.Store(int32(len(parts)))
-	if len(parts) == 0 {
-		a.askRelist()
-	}
-	return parts
 }

@@ -36,10 +36,12 @@ type Config struct {
 	NodeIPs []string
 	// NodeLabels are set on the Node when it is registered.
 	NodeLabels map[string]string
-	// Root is the agent's directory. Default: /var/lib/kubelet.
+	// Root is the agent's directory. Default: /var/lib/kubelet. With another,
+	// pod logs are kept below it unless Kubelet.PodLogsDir says where.
 	Root string
 	// ContainerLogs is where links to container logs are made for collectors;
-	// "-" makes none. Default: /var/log/containers.
+	// "-" makes none. Default: /var/log/containers with the default root, none
+	// with another.
 	ContainerLogs string
 
 	// Client reaches the API server; nil runs the agent alone.
@@ -103,8 +105,15 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Root == "" {
 		c.Root = DefaultRoot
 	}
+	c.Kubelet = *c.Kubelet.DeepCopy()
 	if c.ContainerLogs == "" {
 		c.ContainerLogs = "/var/log/containers"
+		if c.Root != DefaultRoot {
+			c.ContainerLogs = "-"
+		}
+	}
+	if c.Kubelet.PodLogsDir == "" && c.Root != DefaultRoot {
+		c.Kubelet.PodLogsDir = filepath.Join(c.Root, "pod-logs")
 	}
 	if c.Relist <= 0 {
 		c.Relist = time.Minute
@@ -112,7 +121,6 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.NodeIPs) == 0 {
 		c.NodeIPs = []string{defaultIP()}
 	}
-	c.Kubelet = *c.Kubelet.DeepCopy()
 	DefaultKubelet(&c.Kubelet)
 	return c, nil
 }

@@ -79,6 +79,12 @@ type Lifecycle interface {
 	Run(ctx context.Context, p *v1.Pod, c *v1.Container, containerID, podIP string, h *v1.LifecycleHandler) error
 }
 
+// Logs keeps the logs of running containers within bounds.
+type Logs interface {
+	Add(containerID, path string)
+	Remove(containerID string)
+}
+
 // Rejection is why the node refuses a pod.
 type Rejection struct{ Reason, Message string }
 
@@ -96,6 +102,8 @@ type Config struct {
 	Statuses  Statuses
 	Probes    Probes
 	Lifecycle Lifecycle
+	// Logs may be nil.
+	Logs Logs
 	// Admit judges a new pod beside those already accepted; nil accepts all.
 	Admit func(p *v1.Pod, others []*v1.Pod) *Rejection
 	// Handler resolves a pod's RuntimeClass to the runtime's handler; nil means

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"proa/node/cri"
 	"proa/node/observe"
 	"proa/node/pod"
 )
@@ -65,16 +66,23 @@ func (m *Manager) Wait() { m.ops.Wait() }
 func (m *Manager) Set(p *v1.Pod) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	static := pod.IsStatic(p)
 	if w := m.workers[p.UID]; w != nil {
-		w.post(func() { w.update(p) })
+		switch {
+		case !w.leaving:
+			w.post(func() { w.update(p) })
+		case static:
+			// The same manifest came back; it starts anew once this run is over.
+			m.parked[w.name] = p
+		}
 		return
 	}
-	if m.gone[p.UID] {
+	if m.gone[p.UID] && !static {
 		// A read older than the pod's end.
 		m.cfg.Log.Debug("ignoring a pod that has already ended", "pod", p.Namespace+"/"+p.Name, "uid", p.UID)
 		return
 	}
-	if pod.IsStatic(p) {
+	if static {
 		for _, w := range m.workers {
 			if w.name == pod.FullName(p) {
 				m.parked[w.name] = p
@@ -116,6 +124,7 @@ func (m *Manager) Remove(uid types.UID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if w := m.workers[uid]; w != nil {
+		w.leaving = true
 		w.post(func() { w.removed = true })
 	}
 	for name, p := range m.parked {
@@ -242,11 +251,11 @@ func (w *worker) admitted() (*v1.Pod, bool) {
 
 // Relist compares a listing of the runtime with what the workers know, and makes
 // those look that disagree. With orphans set, pods that no worker owns are ended;
-// set it only once every source has spoken.
-func (m *Manager) Relist(ctx context.Context, orphans bool) error {
+// set it only once every source has spoken. The listing is returned.
+func (m *Manager) Relist(ctx context.Context, orphans bool) (map[types.UID]*observe.Brief, error) {
 	all, err := m.cfg.Observer.All(ctx)
 	if err != nil {
-		return fmt.Errorf("relist: %w", err)
+		return nil, fmt.Errorf("relist: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -274,7 +283,7 @@ func (m *Manager) Relist(ctx context.Context, orphans bool) error {
 			}
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // adopt starts a worker that ends a pod known only from the runtime.
@@ -283,6 +292,29 @@ func (m *Manager) adopt(b *observe.Brief) {
 	w := newWorker(&m.cfg, &v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: b.UID, Name: b.Name, Namespace: b.Namespace}}, m.ended)
 	w.orphan, w.stale, w.view.orphan = true, true, true
 	m.run(w)
+}
+
+// Retry repeats now what failed for the pod and waits to be repeated: something
+// it waited for may have appeared.
+func (m *Manager) Retry(uid types.UID) {
+	m.mu.Lock()
+	w := m.workers[uid]
+	m.mu.Unlock()
+	if w != nil {
+		w.post(w.retry)
+	}
+}
+
+// retry forgets the pauses after failures, except the back-offs of crashes and of
+// image pulls, which have reasons of their own.
+func (w *worker) retry() {
+	w.setup.retryAt = time.Time{}
+	for name, mem := range w.memory {
+		if w.reasons[name].Reason == cri.ReasonConfigError {
+			mem.RetryAt = time.Time{}
+			w.memory[name] = mem
+		}
+	}
 }
 
 // Known reports whether a worker exists for the UID.

@@ -25,6 +25,8 @@ type worker struct {
 	name string // name_namespace
 	log  *slog.Logger
 	done func(w *worker) // called once, when the worker has ended
+	// leaving is the manager's: no source wants the pod any more.
+	leaving bool
 
 	// The mailbox: functions to run in the worker's goroutine.
 	mu   sync.Mutex
@@ -54,7 +56,8 @@ type worker struct {
 	stopping  map[string]*stopOp
 	hooked    map[string]bool // container IDs whose preStop hook has run
 	removing  map[string]bool
-	inSandbox bool // a sandbox operation is under way
+	logged    map[string]bool // containers whose log is being rotated
+	inSandbox bool            // a sandbox operation is under way
 	sandboxAt time.Time
 
 	stop       *pod.Stop
@@ -82,6 +85,7 @@ func newWorker(cfg *Config, p *v1.Pod, done func(*worker)) *worker {
 		stopping:  map[string]*stopOp{},
 		hooked:    map[string]bool{},
 		removing:  map[string]bool{},
+		logged:    map[string]bool{},
 		cancels:   map[*context.CancelFunc]bool{},
 		previous:  *p.Status.DeepCopy(),
 	}
@@ -266,9 +270,27 @@ func (w *worker) settle() {
 			delete(w.reasons, name)
 		}
 	}
+	w.followLogs()
 	for id := range w.hooked {
 		if c := w.observed.ByID(id); c == nil || c.State == pod.Exited {
 			delete(w.hooked, id)
+		}
+	}
+}
+
+// followLogs hands the logs of running containers over for rotation.
+func (w *worker) followLogs() {
+	if w.cfg.Logs == nil {
+		return
+	}
+	for i := range w.observed.Containers {
+		switch c := &w.observed.Containers[i]; {
+		case c.State == pod.Running && !w.logged[c.ID] && c.LogPath != "":
+			w.logged[c.ID] = true
+			w.cfg.Logs.Add(c.ID, c.LogPath)
+		case c.State == pod.Exited && w.logged[c.ID]:
+			delete(w.logged, c.ID)
+			w.cfg.Logs.Remove(c.ID)
 		}
 	}
 }
