@@ -40,6 +40,7 @@ type Definition struct {
 	CreateOnUpdate         bool
 	RequireResourceVersion bool
 	OrphanByDefault        bool
+	ReturnDeleted          bool
 	HasGraceful            bool
 	// HasGeneration: metadata.generation counts the changes of the spec.
 	HasGeneration bool
@@ -141,7 +142,7 @@ func (r Row[T]) Define() *Definition {
 		ShortNames: r.ShortNames, Categories: r.Categories, ClusterScoped: r.ClusterScoped,
 		Prefix: r.Prefix, Verbs: r.Verbs, Virtual: r.Virtual,
 		CreateOnUpdate: r.CreateOnUpdate, RequireResourceVersion: r.RequireResourceVersion,
-		OrphanByDefault: r.OrphanByDefault, HasGraceful: r.Graceful != nil, HasGeneration: r.Spec != nil,
+		OrphanByDefault: r.OrphanByDefault, ReturnDeleted: r.ReturnDeleted, HasGraceful: r.Graceful != nil, HasGeneration: r.Spec != nil,
 		Connects: r.Connects, Indexed: r.Indexed, Columns: r.Columns,
 		ValidateName: r.ValidateName,
 		NewList:      r.NewList,

@@ -101,6 +101,9 @@ type Row[T Object] struct {
 	// deleted object, such as spec.finalizers of a namespace: it is removed
 	// with the write that empties both. Nil: nothing does.
 	Held func(obj T) bool
+	// ReturnDeleted: the answer to a deletion is the object, not a status that
+	// names it.
+	ReturnDeleted bool
 	// OrphanByDefault: a deletion without propagationPolicy orphans dependents
 	// (replication controllers and jobs, for compatibility).
 	OrphanByDefault bool

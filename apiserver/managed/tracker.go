@@ -1,0 +1,216 @@
+package managed
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"proa/resource"
+)
+
+// Tracker keeps managed fields for all kinds. Safe for concurrent use.
+type Tracker struct {
+	types func() managedfields.TypeConverter
+
+	mu       sync.RWMutex
+	managers map[key]*managedfields.FieldManager
+}
+
+type key struct {
+	kind        schema.GroupVersionKind
+	subresource string
+}
+
+// New makes a tracker that gets its schema from types, which is called once,
+// in the background.
+func New(types func() managedfields.TypeConverter) *Tracker {
+	t := &Tracker{types: sync.OnceValue(types), managers: map[key]*managedfields.FieldManager{}}
+	go t.types()
+	return t
+}
+
+// Update records in obj what manager has changed against live, which is an
+// empty object at creation. Both are in the served version of m. Where the
+// fields cannot be tracked, obj is left without managed fields, as upstream
+// does, rather than refusing the write.
+func (t *Tracker) Update(m resource.Match, subresource string, live, obj resource.Object, manager string) error {
+	fm, err := t.manager(m, subresource)
+	if err != nil {
+		obj.SetManagedFields(nil)
+		return err
+	}
+	if _, err := fm.Update(live, obj, manager); err != nil {
+		obj.SetManagedFields(nil)
+		return fmt.Errorf("managed fields of %s %s/%s were dropped: %w", m.Kind, obj.GetNamespace(), obj.GetName(), err)
+	}
+	return nil
+}
+
+// Apply merges an applied configuration into live (an empty object where there
+// is none), both in the served version of m, and returns a new object with
+// defaults. Conflicts are API status errors with a cause for each field.
+func (t *Tracker) Apply(m resource.Match, subresource string, live resource.Object, config *unstructured.Unstructured, manager string, force bool) (resource.Object, error) {
+	fm, err := t.manager(m, subresource)
+	if err != nil {
+		return nil, err
+	}
+	out, err := fm.Apply(live, config, manager, force)
+	if err != nil {
+		if _, ok := err.(apierrors.APIStatus); ok {
+			return nil, err
+		}
+		// What remains are configurations that do not fit the schema.
+		return nil, apierrors.NewInternalError(err)
+	}
+	obj, ok := out.(resource.Object)
+	if !ok {
+		return nil, apierrors.NewInternalError(fmt.Errorf("apply made a %T of a %s", out, m.Kind))
+	}
+	return obj, nil
+}
+
+func (t *Tracker) manager(m resource.Match, subresource string) (*managedfields.FieldManager, error) {
+	k := key{m.Served.GroupVersionKind(), subresource}
+	t.mu.RLock()
+	fm := t.managers[k]
+	t.mu.RUnlock()
+	if fm != nil {
+		return fm, nil
+	}
+	c := converter{m}
+	fm, err := managedfields.NewDefaultFieldManager(t.types(), c, c, c, k.kind, k.kind.GroupVersion(), subresource, reset(m, subresource))
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	t.managers[k] = fm
+	t.mu.Unlock()
+	return fm, nil
+}
+
+// reset says which fields a write to the subresource never owns, because they
+// are restored from the stored object: the status on the main resource, the
+// spec on the status.
+func reset(m resource.Match, subresource string) map[fieldpath.APIVersion]fieldpath.Filter {
+	var set *fieldpath.Set
+	switch {
+	case subresource == "" && m.Updates["status"] != nil:
+		set = fieldpath.NewSet(fieldpath.MakePathOrDie("status"))
+	case subresource == "status":
+		set = fieldpath.NewSet(fieldpath.MakePathOrDie("spec"))
+	default:
+		return nil
+	}
+	out := map[fieldpath.APIVersion]fieldpath.Filter{}
+	for _, s := range m.Definition.Served {
+		out[fieldpath.APIVersion(s.GroupVersion.String())] = fieldpath.NewExcludeSetFilter(set)
+	}
+	return out
+}
+
+// converter gives the library what it needs to know of one kind. Objects stay
+// in their served version: ownership is recorded in terms of it.
+type converter struct{ m resource.Match }
+
+func (c converter) New(kind schema.GroupVersionKind) (runtime.Object, error) {
+	obj := c.m.Served.New()
+	obj.GetObjectKind().SetGroupVersionKind(kind)
+	return obj, nil
+}
+
+func (c converter) Default(obj runtime.Object) {
+	if o, ok := obj.(resource.Object); ok {
+		c.m.Served.Default(o)
+	}
+}
+
+// ConvertToVersion makes a typed object of the kind out of a tree, and leaves
+// typed objects alone unless another served version is asked for.
+func (c converter) ConvertToVersion(in runtime.Object, target runtime.GroupVersioner) (runtime.Object, error) {
+	want, ok := target.KindForGroupVersionKinds([]schema.GroupVersionKind{in.GetObjectKind().GroupVersionKind()})
+	if !ok {
+		return nil, fmt.Errorf("%T cannot be converted to %s", in, target.Identifier())
+	}
+	obj, ok := in.(resource.Object)
+	from := c.served(in.GetObjectKind().GroupVersionKind().GroupVersion())
+	to := c.served(want.GroupVersion())
+	if from == nil || to == nil {
+		return nil, runtime.NewNotRegisteredErrForTarget("resource table", nil, target)
+	}
+	if tree, isTree := in.(*unstructured.Unstructured); isTree {
+		obj = from.New()
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(tree.Object, obj); err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+		ok = true
+	}
+	if !ok {
+		return nil, fmt.Errorf("%T is not an object", in)
+	}
+	if from == to {
+		return obj, nil
+	}
+	stored, err := from.From(obj)
+	if err != nil {
+		return nil, err
+	}
+	out, err := to.To(stored)
+	if err != nil {
+		return nil, err
+	}
+	out.GetObjectKind().SetGroupVersionKind(to.GroupVersionKind())
+	return out, nil
+}
+
+func (c converter) served(gv schema.GroupVersion) *resource.Served {
+	for i := range c.m.Definition.Served {
+		if s := &c.m.Definition.Served[i]; s.GroupVersion == gv {
+			return s
+		}
+	}
+	return nil
+}
+
+func (c converter) Convert(in, out, context any) error {
+	return fmt.Errorf("conversion from %T to %T is not needed here", in, out)
+}
+
+func (c converter) ConvertFieldLabel(gvk schema.GroupVersionKind, label, value string) (string, string, error) {
+	return label, value, nil
+}
+
+// Manager is the name under which changes are recorded: the fieldManager
+// parameter, or else what the User-Agent begins with.
+func Manager(fieldManager, userAgent string) string {
+	if fieldManager != "" {
+		return fieldManager
+	}
+	name, _, _ := strings.Cut(userAgent, "/")
+	var b strings.Builder
+	for _, r := range name {
+		if !unicode.IsPrint(r) {
+			continue
+		}
+		if b.Len()+utf8.RuneLen(r) > validation.FieldManagerMaxLength {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// Valid reports whether managed fields sent by a client can be read.
+func Valid(entries []metav1.ManagedFieldsEntry) error {
+	return managedfields.ValidateManagedFields(entries)
+}

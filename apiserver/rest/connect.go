@@ -1,0 +1,128 @@
+package rest
+
+import (
+	"net/http"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"proa/admission"
+	"proa/apiserver/codec"
+	"proa/apiserver/connect"
+	"proa/apiserver/negotiate"
+	"proa/apiserver/request"
+	"proa/resource"
+)
+
+// serveConnect hands a request to the function that answers it.
+func (a *API) serveConnect(w http.ResponseWriter, r *http.Request, c *request.Call) error {
+	d := c.Match.Definition
+	h, ok := a.Connects[connect.Key{Group: d.Storage.Group, Resource: d.Plural, Subresource: c.Subresource}]
+	if !ok {
+		return ErrPath
+	}
+	verbs := d.Verbs
+	if c.Subresource != "" {
+		i := slices.IndexFunc(d.Connects, func(k resource.Connect) bool { return k.Name == c.Subresource })
+		if i < 0 {
+			return ErrPath
+		}
+		verbs = d.Connects[i].Verbs
+	}
+	if !slices.Contains(verbs, c.Verb) {
+		return ErrMethod
+	}
+	if h.Stream != nil {
+		return a.serveStream(w, r, c, h)
+	}
+	return a.serveAnswer(w, r, c, h)
+}
+
+func (a *API) serveStream(w http.ResponseWriter, r *http.Request, c *request.Call, h connect.Handler) error {
+	if c.Subresource != "log" && c.Query.Has("dryRun") {
+		return apierrors.NewBadRequest("dryRun is not supported")
+	}
+	s := &connect.Stream{Call: c}
+	if h.Options != nil {
+		o, err := h.Options(c.Query)
+		if err != nil {
+			return badRequest(err)
+		}
+		s.Options = o
+	}
+	if c.Subresource != "log" {
+		at := attributes(c, admission.Connect, false)
+		at.Object = s.Options
+		if err := a.admit(r.Context(), a.Admission.Mutate, at); err != nil {
+			return err
+		}
+		if err := a.admit(r.Context(), a.Admission.Validate, at); err != nil {
+			return err
+		}
+	}
+	begin(w, c)
+	return h.Stream(w, r, s)
+}
+
+func badRequest(err error) error {
+	if _, ok := err.(apierrors.APIStatus); ok {
+		return err
+	}
+	return apierrors.NewBadRequest(err.Error())
+}
+
+func (a *API) serveAnswer(w http.ResponseWriter, r *http.Request, c *request.Call, h connect.Handler) error {
+	o, err := createOptions(c.Query)
+	if err != nil {
+		return err
+	}
+	f, err := negotiate.Body(r, negotiate.Allowed{})
+	if err != nil {
+		return err
+	}
+	b, err := body(r)
+	if err != nil {
+		return err
+	}
+	obj := h.New()
+	warnings, err := codec.Decode(f, b, obj, h.Kind, validationOf(o.FieldValidation), a.known)
+	if err != nil {
+		return err
+	}
+	for _, t := range warnings {
+		c.Warn(t)
+	}
+	if h.Default != nil {
+		h.Default(obj)
+	}
+	if m, ok := obj.(metav1.Object); ok && c.Subresource != "" {
+		wipe(m)
+		if err := placeInNamespace(c, m); err != nil {
+			return err
+		}
+		if m.GetName() == "" {
+			m.SetName(c.Name)
+		}
+	}
+	at := attributes(c, admission.Create, isDryRun(o.DryRun))
+	at.Object, at.Options = obj, o
+	if err := a.admit(r.Context(), a.Admission.Mutate, at); err != nil {
+		return err
+	}
+	if err := a.admit(r.Context(), a.Admission.Validate, at); err != nil {
+		return err
+	}
+	out, err := h.Answer(r.Context(), &connect.Input{Call: c, Object: obj, DryRun: isDryRun(o.DryRun)})
+	if err != nil {
+		return err
+	}
+	if s, ok := out.(*metav1.Status); ok {
+		if s.Code == 0 {
+			s.Code = http.StatusCreated
+		}
+	} else if out.GetObjectKind().GroupVersionKind().Empty() {
+		out.GetObjectKind().SetGroupVersionKind(h.Kind)
+	}
+	return a.answer(w, r, c, http.StatusCreated, out)
+}

@@ -1,0 +1,161 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"proa/admission"
+	"proa/apiserver/managed"
+	"proa/apiserver/request"
+	"proa/cache"
+	"proa/resource"
+	"proa/store"
+)
+
+// maxNames is how many generated names are tried before giving up.
+const maxNames = 8
+
+// errVersionOnCreate is not a status upstream either.
+var errVersionOnCreate = errors.New("resourceVersion should not be set on objects to be created")
+
+// Create stores a new object, which is in the served version with defaults.
+// The object belongs to the API from then on. With dry run the result has
+// everything but a resourceVersion.
+func (a *API) Create(ctx context.Context, c *request.Call, obj resource.Object, o *metav1.CreateOptions) (*Result, error) {
+	d := c.Match.Definition
+	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
+	if !generated {
+		r, err := a.create(ctx, c, obj, o)
+		return r, err
+	}
+	for try := 1; ; try++ {
+		attempt := obj
+		if try < maxNames {
+			attempt = obj.DeepCopyObject().(resource.Object)
+		}
+		attempt.SetName(a.generate(obj.GetGenerateName()))
+		r, err := a.create(ctx, c, attempt, o)
+		if !apierrors.IsAlreadyExists(err) {
+			return r, err
+		}
+		if try == maxNames {
+			return nil, apierrors.NewGenerateNameConflict(d.GroupResource(), attempt.GetName(), 1)
+		}
+	}
+}
+
+func (a *API) create(ctx context.Context, c *request.Call, obj resource.Object, o *metav1.CreateOptions) (*Result, error) {
+	s := c.Match.Served
+	if err := a.beginCreate(c, obj); err != nil {
+		return nil, err
+	}
+	if a.Managed != nil {
+		empty := s.New()
+		empty.GetObjectKind().SetGroupVersionKind(s.GroupVersionKind())
+		if err := a.Managed.Update(c.Match, "", empty, obj, managed.Manager(o.FieldManager, c.UserAgent)); err != nil {
+			a.Log.Warn("managed fields were not recorded", "err", err)
+		}
+	}
+	stored, err := s.From(obj)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	r, err := a.finishCreate(ctx, c, stored, o)
+	if errors.Is(err, store.ErrTooLarge) && len(stored.GetManagedFields()) > 0 {
+		// Without the record of ownership it may fit.
+		stored.SetManagedFields(nil)
+		r, err = a.persist(ctx, c, stored, o)
+	}
+	return r, err
+}
+
+// beginCreate sets what the server sets on every new object.
+func (a *API) beginCreate(c *request.Call, obj resource.Object) error {
+	wipe(obj)
+	if err := placeInNamespace(c, obj); err != nil {
+		return err
+	}
+	dedupOwners(c, obj, false)
+	obj.SetUID(a.UID())
+	obj.SetCreationTimestamp(c.Now.Rfc3339Copy())
+	return nil
+}
+
+// finishCreate takes an object of the stored version through admission, the
+// kind's rules and validation into the store.
+func (a *API) finishCreate(ctx context.Context, c *request.Call, obj resource.Object, o *metav1.CreateOptions) (*Result, error) {
+	d := c.Match.Definition
+	at := attributes(c, admission.Create, isDryRun(o.DryRun))
+	at.Subresource, at.Name, at.Object, at.Options = "", obj.GetName(), obj, o
+	if at.Namespace == "" && d.Kind == "Namespace" && d.Storage.Group == "" {
+		at.Namespace = at.Name
+	}
+	if err := a.admit(ctx, a.Admission.Mutate, at); err != nil {
+		return nil, err
+	}
+	dedupOwners(c, obj, true)
+	d.PrepareCreate(c.Request(), obj)
+	if err := validateCreate(d, c.Match.Served, obj); err != nil {
+		return nil, err
+	}
+	for _, w := range d.Warnings(obj, nil) {
+		c.Warn(w)
+	}
+	if err := a.admit(ctx, a.Admission.Validate, at); err != nil {
+		return nil, err
+	}
+	if obj.GetResourceVersion() != "" && obj.GetResourceVersion() != "0" {
+		return nil, errVersionOnCreate
+	}
+	return a.persist(ctx, c, obj, o)
+}
+
+// persist writes a finished new object.
+func (a *API) persist(ctx context.Context, c *request.Call, obj resource.Object, o *metav1.CreateOptions) (*Result, error) {
+	d := c.Match.Definition
+	obj.SetResourceVersion("")
+	obj.GetObjectKind().SetGroupVersionKind(d.GroupVersionKind())
+	cached := a.Hub.Cache(d)
+	if isDryRun(o.DryRun) {
+		old, _, err := cached.Get(ctx, obj.GetNamespace(), obj.GetName(), cache.Latest, 0)
+		if err == nil {
+			return nil, exists(d, obj.GetName(), old)
+		}
+		if !errors.Is(err, cache.ErrNotFound) {
+			return nil, failure(d, obj.GetName(), err)
+		}
+		return &Result{Object: obj}, nil
+	}
+	e, err := cached.Create(ctx, obj, d.TTL(obj))
+	if errors.Is(err, store.ErrExists) {
+		return nil, exists(d, obj.GetName(), e)
+	}
+	if err != nil {
+		return nil, failure(d, obj.GetName(), fmt.Errorf("create: %w", err))
+	}
+	return &Result{Entry: e, Object: e.Object}, nil
+}
+
+// exists is the refusal to create what is there, old, which may be nil.
+func exists(d *resource.Definition, name string, old *cache.Entry) error {
+	err := apierrors.NewAlreadyExists(d.GroupResource(), name)
+	if old != nil && old.Object != nil && old.Object.GetDeletionTimestamp() != nil {
+		err.ErrStatus.Message = "object is being deleted: " + err.ErrStatus.Message
+	}
+	return err
+}
+
+// Result is what a verb has done: the object as it is now, of the stored
+// version. Entry is nil where nothing was stored (dry run).
+type Result struct {
+	Entry  *cache.Entry
+	Object resource.Object
+	// Created: the object was not there before.
+	Created bool
+	// Status is sent in place of the object, where it is set.
+	Status *metav1.Status
+}

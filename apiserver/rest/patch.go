@@ -1,0 +1,210 @@
+package rest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"proa/apiserver/codec"
+	"proa/apiserver/managed"
+	"proa/apiserver/negotiate"
+	"proa/apiserver/patch"
+	"proa/apiserver/request"
+	"proa/resource"
+)
+
+// patchTypes in the order of upstream's message.
+const patchTypes = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
+
+func patchType(r *http.Request) (types.PatchType, error) {
+	ct, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	switch t := types.PatchType(ct); t {
+	case types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType, types.ApplyYAMLPatchType:
+		return t, nil
+	}
+	return "", negotiate.Unsupported(patchTypes)
+}
+
+func (a *API) servePatch(w http.ResponseWriter, r *http.Request, c *request.Call, hooks *resource.UpdateHooks) error {
+	kind, err := patchType(r)
+	if err != nil {
+		return err
+	}
+	out, err := negotiate.Accept(r, transforms)
+	if err != nil {
+		return err
+	}
+	b, err := body(r)
+	if err != nil {
+		return err
+	}
+	o, err := patchOptions(c.Query, kind)
+	if err != nil {
+		return err
+	}
+	p := patching{api: a, call: c, kind: kind, body: b, options: o}
+	m := Modification{
+		Hooks: hooks, CreateMissing: kind == types.ApplyYAMLPatchType && c.Subresource == "", DryRun: isDryRun(o.DryRun),
+		Options: &metav1.UpdateOptions{
+			TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "UpdateOptions"},
+			DryRun:   o.DryRun, FieldManager: o.FieldManager, FieldValidation: o.FieldValidation,
+		},
+		CreateOptions: createFrom(o.DryRun, o.FieldManager, o.FieldValidation),
+		Change:        func(live resource.Object) (resource.Object, error) { return p.change(live) },
+	}
+	if kind == types.ApplyYAMLPatchType {
+		if err := p.readConfiguration(); err != nil {
+			return err
+		}
+	}
+	res, err := a.Modify(r.Context(), c, m)
+	if err != nil {
+		return err
+	}
+	return a.sendResult(w, r, c, out, created(res), res)
+}
+
+// patching is one patch, which is applied once for every attempt.
+type patching struct {
+	api     *API
+	call    *request.Call
+	kind    types.PatchType
+	body    []byte
+	options *metav1.PatchOptions
+	// config is the applied configuration.
+	config *unstructured.Unstructured
+	// deferred are warnings of the configuration, shown once it has applied.
+	deferred error
+}
+
+// change makes the patched object, of the stored version.
+func (p *patching) change(live resource.Object) (resource.Object, error) {
+	a, c := p.api, p.call
+	if live == nil && p.kind != types.ApplyYAMLPatchType {
+		return nil, apierrors.NewNotFound(c.Match.GroupResource(), c.Name)
+	}
+	before, err := a.served(c, live)
+	if err != nil {
+		return nil, err
+	}
+	var obj resource.Object
+	if p.kind == types.ApplyYAMLPatchType {
+		obj, err = p.apply(before)
+	} else {
+		obj, err = p.patch(before)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := c.Match.Served
+	obj.GetObjectKind().SetGroupVersionKind(s.GroupVersionKind())
+	if p.kind != types.ApplyYAMLPatchType && a.Managed != nil {
+		manager := managed.Manager(p.options.FieldManager, c.UserAgent)
+		if err := a.Managed.Update(c.Match, c.Subresource, before, obj, manager); err != nil {
+			a.Log.Warn("managed fields were not recorded", "err", err)
+		}
+	}
+	if err := placeInNamespace(c, obj); err != nil {
+		return nil, err
+	}
+	if err := checkName(c, obj); err != nil {
+		return nil, err
+	}
+	stored, err := s.From(obj)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	return stored, nil
+}
+
+// patch applies a JSON, merge or strategic merge patch to an object of the
+// served version.
+func (p *patching) patch(before resource.Object) (resource.Object, error) {
+	s := p.call.Match.Served
+	v := validationOf(p.options.FieldValidation)
+	obj := s.New()
+	var warnings []string
+	if p.kind == types.StrategicMergePatchType {
+		var err error
+		if warnings, err = patch.Strategic(before, p.body, obj, v); err != nil {
+			return nil, err
+		}
+	} else {
+		doc, err := json.Marshal(before)
+		if err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+		apply := patch.Merge
+		if p.kind == types.JSONPatchType {
+			apply = patch.JSON
+		}
+		patched, strict, err := apply(doc, p.body, v)
+		if err != nil {
+			return nil, err
+		}
+		if warnings, err = patch.Decode(patched, strict, obj, v); err != nil {
+			return nil, err
+		}
+	}
+	if got := obj.GetObjectKind().GroupVersionKind(); got != s.GroupVersionKind() {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("a patch may not change the kind: %s is not %s", got, s.GroupVersionKind()))
+	}
+	for _, w := range warnings {
+		p.call.Warn(w)
+	}
+	s.Default(obj)
+	return obj, nil
+}
+
+// readConfiguration parses the body of an apply.
+func (p *patching) readConfiguration() error {
+	tree := map[string]any{}
+	js, err := codec.YAMLToJSON(p.body)
+	if err == nil {
+		err = codec.CheckDepth(js)
+	}
+	if err == nil {
+		// This parser keeps integers apart from other numbers, as the schema
+		// wants them.
+		err = codec.Loose(codec.JSON, js, &tree)
+	}
+	if err != nil {
+		return apierrors.NewBadRequest(fmt.Sprintf("error decoding YAML: %v", err))
+	}
+	p.config = &unstructured.Unstructured{Object: tree}
+	if v := validationOf(p.options.FieldValidation); v != codec.Ignore {
+		if _, err := yaml.YAMLToJSONStrict(p.body); err != nil {
+			if v == codec.Strict {
+				return apierrors.NewBadRequest(fmt.Sprintf("error strict decoding YAML: %v", err))
+			}
+			p.deferred = err
+		}
+	}
+	return nil
+}
+
+// apply merges the configuration into the object.
+func (p *patching) apply(before resource.Object) (resource.Object, error) {
+	c := p.call
+	if p.api.Managed == nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("server-side apply needs the tracking of fields"))
+	}
+	force := p.options.Force != nil && *p.options.Force
+	obj, err := p.api.Managed.Apply(c.Match, c.Subresource, before, p.config.DeepCopy(), p.options.FieldManager, force)
+	if err != nil {
+		return nil, err
+	}
+	if p.deferred != nil {
+		for _, w := range codec.StrictWarnings([]error{p.deferred}) {
+			c.Warn(w)
+		}
+	}
+	return obj, nil
+}

@@ -1,0 +1,179 @@
+package apiserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/applyconfigurations"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"proa/admission"
+	"proa/apiserver/connect"
+	"proa/apiserver/discovery"
+	"proa/apiserver/health"
+	"proa/apiserver/managed"
+	"proa/apiserver/metrics"
+	"proa/apiserver/rest"
+	"proa/auth"
+	"proa/cache"
+	"proa/resource"
+)
+
+// Config of a server. Table and Hub are required; it is not changed after New.
+type Config struct {
+	// Table of what is served, and Hub through which it is read and written.
+	Table *resource.Table
+	Hub   *cache.Hub
+	// Authenticator of requests from the wire. Nil: everybody is anonymous.
+	Authenticator auth.Authenticator
+	// Authorizer of all requests. Nil: everything is allowed, for tests.
+	Authorizer auth.Authorizer
+	Admission  admission.Chain
+	// Connects answers subresources and virtual resources by functions.
+	Connects connect.Registry
+	// TLS for Serve. Client certificates are asked for, and checked by the
+	// Authenticator.
+	TLS *tls.Config
+	// Mounts are handlers of other paths (OpenAPI), by prefix.
+	Mounts []Mount
+	// Checks of health: Livez are also part of Readyz, and both of healthz.
+	Livez, Readyz []health.Check
+	// Metrics are registered here and served at /metrics; a registry of its
+	// own unless set.
+	Metrics *prometheus.Registry
+	// Managed tracks metadata.managedFields; one over client-go's schema
+	// unless set.
+	Managed *managed.Tracker
+	Log     *slog.Logger
+	// Now is the clock of requests.
+	Now func() time.Time
+	// MaxReads and MaxWrites are how many requests may be in flight (400 and
+	// 200); requests of system:masters and from this process do not count.
+	MaxReads, MaxWrites int
+	// Timeout of requests that are not long-running (60 seconds).
+	Timeout time.Duration
+	// WatchTimeout is the shortest time after which a watch that did not ask
+	// for one ends (30 minutes).
+	WatchTimeout time.Duration
+	// DrainTimeout bounds the wait for requests when Serve ends (10 seconds).
+	DrainTimeout time.Duration
+	// Address tells clients in /api where the server is; may be nil.
+	Address func(r *http.Request) string
+}
+
+// Mount is a handler of all paths with a prefix. It runs behind the whole
+// chain, authorization of the path included.
+type Mount struct {
+	Prefix  string
+	Handler http.Handler
+	// Paths are what "/" lists for it.
+	Paths []string
+}
+
+// Server answers requests. Make it with New.
+type Server struct {
+	config    Config
+	api       *rest.API
+	log       *slog.Logger
+	metrics   *metrics.Metrics
+	discovery *discovery.Handler
+	health    []*health.Handler
+	promhttp  http.Handler
+	limits    limits
+	serve     handler
+
+	draining atomic.Bool
+	drain    context.Context
+	endWatch context.CancelFunc
+}
+
+// New makes a server.
+func New(c Config) (*Server, error) {
+	if c.Table == nil || c.Hub == nil {
+		return nil, errors.New("apiserver: Config needs a Table and a Hub")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+	if c.Managed == nil {
+		c.Managed = managed.New(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
+	}
+	set(&c.MaxReads, 400)
+	set(&c.MaxWrites, 200)
+	set(&c.Timeout, 60*time.Second)
+	set(&c.DrainTimeout, 10*time.Second)
+	s := &Server{config: c, log: c.Log, metrics: metrics.New(c.Metrics)}
+	s.drain, s.endWatch = context.WithCancel(context.Background())
+	s.limits = newLimits(c.MaxReads, c.MaxWrites, s.metrics)
+	s.promhttp = promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{})
+	s.discovery = &discovery.Handler{Table: c.Table, Address: c.Address}
+	s.health = s.checks()
+	s.api = (&rest.API{
+		Table: c.Table, Hub: c.Hub, Admission: c.Admission, Authorizer: c.Authorizer, Connects: c.Connects,
+		Managed: c.Managed, Log: c.Log, WatchTimeout: c.WatchTimeout, Draining: s.drain, Observe: s.metrics,
+	}).Complete()
+	// The order of the chain, from the outside in.
+	s.serve = s.authenticate(s.impersonate(s.limit(s.authorize(s.deadline(s.dispatch)))))
+	return s, nil
+}
+
+func set[T int | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// API gives the verbs as methods, to what is built upon them.
+func (s *Server) API() *rest.API { return s.api }
+
+func (s *Server) checks() []*health.Handler {
+	shutdown := health.Check{Name: "shutdown", Check: func(*http.Request) error {
+		if s.draining.Load() {
+			return errors.New("process is shutting down")
+		}
+		return nil
+	}}
+	live := slices.Concat([]health.Check{health.Ping}, s.config.Livez)
+	ready := slices.Concat(live, s.config.Readyz, []health.Check{shutdown})
+	all := slices.Concat(live, s.config.Readyz)
+	return []*health.Handler{
+		{Name: "healthz", Checks: all, Log: s.log},
+		{Name: "livez", Checks: live, Log: s.log},
+		{Name: "readyz", Checks: ready, Log: s.log},
+	}
+}
+
+// paths are what "/" lists.
+func (s *Server) paths() metav1.RootPaths {
+	out := s.discovery.Paths()
+	for _, h := range s.health {
+		out = append(out, h.Paths()...)
+	}
+	for _, m := range s.config.Mounts {
+		out = append(out, m.Paths...)
+	}
+	out = append(out, "/metrics", "/version")
+	slices.Sort(out)
+	return metav1.RootPaths{Paths: slices.Compact(out)}
+}
+
+func under(path, prefix string) bool {
+	return path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
+}

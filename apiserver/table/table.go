@@ -1,0 +1,191 @@
+package table
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"proa/apiserver/codec"
+	"proa/cache"
+	"proa/resource"
+)
+
+// plainColumns are those of kinds that have none of their own.
+var plainColumns = []metav1.TableColumnDefinition{
+	{Name: "Name", Type: "string", Format: "name", Description: metav1.ObjectMeta{}.SwaggerDoc()["name"]},
+	{Name: "Created At", Type: "date", Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"]},
+}
+
+// Writer writes one table in one version ("v1" or "v1beta1") of meta.k8s.io.
+type Writer struct {
+	Definition *resource.Definition
+	Served     *resource.Served
+	Version    string
+	// Include says what goes with each row: Metadata (also when empty), Object
+	// or None.
+	Include metav1.IncludeObjectPolicy
+	// NoHeaders leaves the column definitions out.
+	NoHeaders bool
+	Now       time.Time
+}
+
+// Append appends a table of entries with the metadata of a list.
+func (t *Writer) Append(dst []byte, list metav1.ListMeta, entries []*cache.Entry) ([]byte, error) {
+	dst = append(dst, `{"kind":"Table","apiVersion":"meta.k8s.io/`...)
+	dst = append(dst, t.Version...)
+	dst = append(dst, `","metadata":`...)
+	dst, err := appendJSON(dst, list)
+	if err != nil {
+		return dst, err
+	}
+	dst = append(dst, `,"columnDefinitions":`...)
+	if t.NoHeaders {
+		dst = append(dst, "null"...)
+	} else {
+		columns := t.Definition.Columns
+		if len(columns) == 0 {
+			columns = plainColumns
+		}
+		if dst, err = appendJSON(dst, columns); err != nil {
+			return dst, err
+		}
+	}
+	dst = append(dst, `,"rows":[`...)
+	for i, e := range entries {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if dst, err = t.row(dst, e); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, "]}"...), nil
+}
+
+func (t *Writer) row(dst []byte, e *cache.Entry) ([]byte, error) {
+	var cells []any
+	if len(t.Definition.Columns) > 0 {
+		cells = t.Definition.Cells(e.Object, t.Now)
+	} else {
+		cells = []any{e.Name, e.Object.GetCreationTimestamp().UTC().Format(time.RFC3339)}
+	}
+	dst = append(dst, `{"cells":[`...)
+	var err error
+	for i, c := range cells {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if dst, err = appendCell(dst, c); err != nil {
+			return dst, err
+		}
+	}
+	dst = append(dst, ']')
+	if conditions := t.Definition.RowConditions(e.Object); len(conditions) > 0 {
+		dst = append(dst, `,"conditions":`...)
+		if dst, err = appendJSON(dst, conditions); err != nil {
+			return dst, err
+		}
+	}
+	dst = append(dst, `,"object":`...)
+	switch t.Include {
+	case metav1.IncludeNone:
+		dst = append(dst, "null"...)
+	case metav1.IncludeObject:
+		b, err := JSON(e, t.Served)
+		if err != nil {
+			return dst, err
+		}
+		dst = append(dst, b...)
+	default:
+		b, err := Partial(e, t.Version)
+		if err != nil {
+			return dst, err
+		}
+		dst = append(dst, b...)
+	}
+	return append(dst, '}'), nil
+}
+
+// appendCell spares the encoder the values that most cells have.
+func appendCell(dst []byte, c any) ([]byte, error) {
+	switch v := c.(type) {
+	case string:
+		if plain(v) {
+			dst = append(dst, '"')
+			dst = append(dst, v...)
+			return append(dst, '"'), nil
+		}
+	case int64:
+		return strconv.AppendInt(dst, v, 10), nil
+	case int32:
+		return strconv.AppendInt(dst, int64(v), 10), nil
+	case int:
+		return strconv.AppendInt(dst, int64(v), 10), nil
+	}
+	return appendJSON(dst, c)
+}
+
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
+}
+
+func appendJSON(dst []byte, v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	return append(dst, b...), err
+}
+
+// JSON is an entry as compact JSON in a served version, made once.
+func JSON(e *cache.Entry, s *resource.Served) ([]byte, error) {
+	return e.Encoding(cache.EncodingKey{Version: s.GroupVersion.String(), Format: "json"}, func() ([]byte, error) {
+		obj, err := Converted(e.Object, s)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(obj)
+	})
+}
+
+// Converted is a stored object in a served version. Both may be shared.
+func Converted(obj resource.Object, s *resource.Served) (resource.Object, error) {
+	if s.Storage {
+		return obj, nil
+	}
+	out, err := s.To(obj)
+	if err != nil {
+		return nil, err
+	}
+	out.GetObjectKind().SetGroupVersionKind(s.GroupVersionKind())
+	return out, nil
+}
+
+// Partial is an entry as PartialObjectMetadata in JSON, made once.
+func Partial(e *cache.Entry, version string) ([]byte, error) {
+	return e.Encoding(cache.EncodingKey{Version: version, Format: "partial"}, func() ([]byte, error) {
+		return json.Marshal(PartialOf(e.Object, version))
+	})
+}
+
+// PartialMessage is an entry as a bare PartialObjectMetadata message.
+func PartialMessage(e *cache.Entry, version string) ([]byte, error) {
+	return e.Encoding(cache.EncodingKey{Version: version, Format: "partial;protobuf"}, func() ([]byte, error) {
+		return codec.AppendRaw(nil, PartialOf(e.Object, version))
+	})
+}
+
+// PartialOf is the metadata of an object, sharing its memory.
+func PartialOf(obj resource.Object, version string) *metav1.PartialObjectMetadata {
+	p := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{Kind: "PartialObjectMetadata", APIVersion: "meta.k8s.io/" + version}}
+	if a, ok := obj.(metav1.ObjectMetaAccessor); ok {
+		if m, ok := a.GetObjectMeta().(*metav1.ObjectMeta); ok {
+			p.ObjectMeta = *m
+		}
+	}
+	return p
+}
