@@ -36,3 +36,11 @@ func tlsSecretWarnings(s *corev1.Secret) []string {
 	}
 	return nil
 }
+
+// validateBasicQuantity refuses negative amounts.
+func validateBasicQuantity(q resource.Quantity, at *field.Path) field.ErrorList {
+	if q.Value() < 0 {
+		return field.ErrorList{field.Invalid(at, q.Value(), "must be a valid resource quantity")}
+	}
+	return nil
+}

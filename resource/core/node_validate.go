@@ -93,7 +93,7 @@ func validateTaints(taints []corev1.Taint, at *field.Path) field.ErrorList {
 		at := at.Index(i)
 		errs = append(errs, metavalidation.ValidateLabelName(t.Key, at.Child("key"))...)
 		errs = append(errs, check.Messages(validation.IsValidLabelValue(t.Value), t.Value, at.Child("value"))...)
-		errs = append(errs, validateTaintEffect(t.Effect, false, at.Child("effect"))...)
+		errs = append(errs, check.TaintEffect(t.Effect, at.Child("effect"))...)
 		if seen[t.Effect][t.Key] {
 			e := field.Duplicate(at, t)
 			e.Detail = "taints must be unique by key and effect pair"
@@ -106,16 +106,6 @@ func validateTaints(taints []corev1.Taint, at *field.Path) field.ErrorList {
 		seen[t.Effect][t.Key] = true
 	}
 	return errs
-}
-
-func validateTaintEffect(e corev1.TaintEffect, allowEmpty bool, at *field.Path) field.ErrorList {
-	if e == "" {
-		if allowEmpty {
-			return nil
-		}
-		return field.ErrorList{field.Required(at, "")}
-	}
-	return check.OneOf(e, []corev1.TaintEffect{corev1.TaintEffectNoExecute, corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule}, at)
 }
 
 func validateNodeAnnotations(annotations map[string]string) field.ErrorList {
@@ -131,12 +121,12 @@ func validateNodeAnnotations(annotations map[string]string) field.ErrorList {
 	var errs field.ErrorList
 	at = at.Child(corev1.PreferAvoidPodsAnnotationKey)
 	for i, p := range avoid.PreferAvoidPods {
-		at := at.Index(i).Child("podSignature")
+		at := at.Index(i).Child("PodSignature")
 		c := p.PodSignature.PodController
 		if c == nil {
 			errs = append(errs, field.Required(at, ""))
 		} else if c.Controller == nil || !*c.Controller {
-			errs = append(errs, field.Invalid(at.Child("PodController"), c.Controller, "must point to a controller"))
+			errs = append(errs, field.Invalid(at.Child("PodController").Child("Controller"), false, "must point to a controller"))
 		}
 	}
 	return errs

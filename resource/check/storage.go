@@ -1,0 +1,22 @@
+package check
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+const maxCSIDriverName = 63
+
+// CSIDriverName is a DNS name in letters of either case.
+func CSIDriverName(name string, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if name == "" {
+		errs = append(errs, field.Required(at, ""))
+	}
+	if len(name) > maxCSIDriverName {
+		errs = append(errs, field.TooLong(at, "" /* not shown */, maxCSIDriverName))
+	}
+	return append(errs, Messages(validation.IsDNS1123Subdomain(strings.ToLower(name)), name, at)...)
+}

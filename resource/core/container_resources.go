@@ -1,0 +1,115 @@
+package core
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	resourcehelper "k8s.io/component-helpers/resource"
+
+	"proa/resource/check"
+)
+
+func (p *podContext) resources(r *corev1.ResourceRequirements, at *field.Path) field.ErrorList {
+	errs := check.Requirements(r, check.ContainerResourceName, p.opts.AnyHugePages, at)
+	return append(errs, p.resourceClaims(r.Claims, at.Child("claims"))...)
+}
+
+// resourceClaims are references to spec.resourceClaims.
+func (p *podContext) resourceClaims(claims []corev1.ResourceClaim, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := map[string]bool{}
+	for i, c := range claims {
+		at := at.Index(i)
+		if c.Name == "" {
+			errs = append(errs, field.Required(at, ""))
+			continue
+		}
+		// A claim may be used whole, or by several of its requests.
+		whole, part := c.Name, c.Name+"/"+c.Request
+		switch {
+		case seen[whole] || c.Request == "" && seen[c.Name+"/"]:
+			errs = append(errs, field.Duplicate(at, c))
+		case c.Request != "" && seen[part]:
+			errs = append(errs, field.Duplicate(at, c))
+		case c.Request == "":
+			seen[whole] = true
+		default:
+			seen[part], seen[c.Name+"/"] = true, true
+		}
+		if !p.claims[c.Name] {
+			e := field.NotFound(at, c.Name)
+			e.Detail = "must be one of the names in pod.spec.resourceClaims"
+			if len(p.claims) == 0 {
+				e.Detail += " which is empty"
+			} else {
+				e.Detail += ": " + strings.Join(sortedKeys(p.claims), ", ")
+			}
+			errs = append(errs, e)
+		}
+	}
+	return errs
+}
+
+func (p *podContext) resizePolicy(policies []corev1.ContainerResizePolicy, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := map[corev1.ResourceName]bool{}
+	for i, r := range policies {
+		if seen[r.ResourceName] {
+			errs = append(errs, field.Duplicate(at.Index(i), r.ResourceName))
+		}
+		seen[r.ResourceName] = true
+		errs = append(errs, requiredOneOf(r.ResourceName, []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}, at)...)
+		errs = append(errs, requiredOneOf(r.RestartPolicy, []corev1.ResourceResizeRestartPolicy{corev1.NotRequired, corev1.RestartContainer}, at)...)
+		if p.restart == corev1.RestartPolicyNever && r.RestartPolicy != corev1.NotRequired {
+			errs = append(errs, field.Invalid(at, r.RestartPolicy, "must be 'NotRequired' when `restartPolicy` is 'Never'"))
+		}
+	}
+	return errs
+}
+
+// podResources checks the resources set for a pod as a whole, which bound
+// those of its containers.
+func (p *podContext) podResources(s *corev1.PodSpec, at *field.Path) field.ErrorList {
+	r := s.Resources
+	if r == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	if r.Claims != nil {
+		errs = append(errs, field.Forbidden(at.Child("claims"), "claims cannot be set for Resources at pod-level"))
+	}
+	errs = append(errs, check.Requirements(r, podResourceName, p.opts.AnyHugePages, at)...)
+
+	sum := resourcehelper.AggregateContainerRequests(&corev1.Pod{Spec: *s}, resourcehelper.PodResourcesOptions{})
+	for _, name := range sortedKeys(sum) {
+		if !resourcehelper.IsSupportedPodLevelResource(name) {
+			continue
+		}
+		all, whole := sum[name], r.Requests[name]
+		if all.Cmp(whole) > 0 {
+			errs = append(errs, field.Invalid(at.Child("requests").Key(string(name)), whole.String(),
+				fmt.Sprintf("must be greater than or equal to aggregate container requests of %s", all.String())))
+		}
+	}
+	for i := range s.Containers {
+		limits := s.Containers[i].Resources.Limits
+		for _, name := range sortedKeys(limits) {
+			whole, ok := r.Limits[name]
+			if one := limits[name]; ok && one.Cmp(whole) > 0 {
+				errs = append(errs, field.Invalid(at.Child("containers").Index(i).Key(string(name)).Child("limits"), one.String(),
+					fmt.Sprintf("must be less than or equal to pod limits of %s", whole.String())))
+			}
+		}
+	}
+	return errs
+}
+
+func podResourceName(name corev1.ResourceName, at *field.Path) field.ErrorList {
+	errs := check.ResourceName(name, at)
+	if len(errs) == 0 && !resourcehelper.IsSupportedPodLevelResource(name) {
+		errs = append(errs, field.NotSupported(at, name, sortedKeys(resourcehelper.SupportedPodLevelResources())))
+	}
+	return errs
+}

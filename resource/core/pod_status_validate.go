@@ -1,0 +1,188 @@
+package core
+
+import (
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"proa/resource/check"
+)
+
+func validatePodStatusUpdate(p, old *corev1.Pod) field.ErrorList {
+	opts := optionsFor(&old.Spec, old.Annotations)
+	errs := validatePodAnnotationUpdate(p, old, opts, metaPath.Child("annotations"))
+	for i, c := range p.Status.Conditions {
+		switch c.Type {
+		case corev1.PodScheduled, corev1.PodReady, corev1.PodInitialized:
+			continue
+		}
+		// Upstream names these so.
+		errs = append(errs, check.QualifiedName(string(c.Type), metaPath.Child("conditions").Index(i).Child("Type"))...)
+	}
+	at := field.NewPath("status")
+	s, was := &p.Status, &old.Status
+	if p.Spec.NodeName != old.Spec.NodeName {
+		errs = append(errs, field.Forbidden(at.Child("nodeName"), "may not be changed directly"))
+	}
+	if n := s.NominatedNodeName; n != was.NominatedNodeName && n != "" {
+		errs = append(errs, check.NodeName(n, at.Child("nominatedNodeName"))...)
+	}
+	errs = append(errs, check.Unchanged(s.QOSClass, was.QOSClass, at.Child("qosClass"))...)
+
+	errs = append(errs, validateTransitions(s.ContainerStatuses, was.ContainerStatuses, old, at.Child("containerStatuses"))...)
+	errs = append(errs, validateTransitions(s.InitContainerStatuses, was.InitContainerStatuses, old, at.Child("initContainerStatuses"))...)
+	errs = append(errs, validateTransitions(s.EphemeralContainerStatuses, was.EphemeralContainerStatuses, nil, at.Child("ephemeralContainerStatuses"))...)
+	errs = append(errs, validateClaimStatuses(s.ResourceClaimStatuses, p.Spec.ResourceClaims, at.Child("resourceClaimStatuses"))...)
+
+	ips := make([]string, len(s.PodIPs))
+	for i := range s.PodIPs {
+		ips[i] = s.PodIPs[i].IP
+	}
+	errs = append(errs, validateIPs(ips, s.PodIPs, at.Child("podIPs"))...)
+	hosts := make([]string, len(s.HostIPs))
+	for i := range s.HostIPs {
+		hosts[i] = s.HostIPs[i].IP
+	}
+	if len(hosts) > 0 && s.HostIP != hosts[0] {
+		errs = append(errs, field.Invalid(at.Child("hostIPs").Index(0).Child("ip"), hosts[0], "must be equal to `hostIP`"))
+	}
+	errs = append(errs, validateIPs(hosts, s.HostIPs, at.Child("hostIPs"))...)
+	for _, l := range []struct {
+		name     string
+		statuses []corev1.ContainerStatus
+	}{
+		{"containerStatuses", s.ContainerStatuses},
+		{"initContainerStatuses", s.InitContainerStatuses},
+		{"ephemeralContainerStatuses", s.EphemeralContainerStatuses},
+	} {
+		errs = append(errs, validateStatusUsers(l.statuses, p.Spec.OS, at.Child(l.name))...)
+	}
+	return errs
+}
+
+// validateTransitions keeps a container that has ended for good from running
+// again. Containers of a nil pod never restart.
+func validateTransitions(now, was []corev1.ContainerStatus, pod *corev1.Pod, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range was {
+		t := was[i].State.Terminated
+		if t == nil || pod != nil && mayRestart(pod, was[i].Name, t.ExitCode) {
+			continue
+		}
+		for j := range now {
+			if now[j].Name == was[i].Name && now[j].State.Terminated == nil {
+				errs = append(errs, field.Forbidden(at.Index(i).Child("state"), "may not be transitioned to non-terminated state"))
+			}
+		}
+	}
+	return errs
+}
+
+// mayRestart applies the restart policy of the pod, and before it the rules
+// and the policy of the container itself.
+func mayRestart(pod *corev1.Pod, name string, exit int32) bool {
+	policy := pod.Spec.RestartPolicy
+	answer := func() bool {
+		return policy == corev1.RestartPolicyAlways || policy == corev1.RestartPolicyOnFailure && exit != 0
+	}
+	for _, cs := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range cs {
+			if cs[i].Name != name {
+				continue
+			}
+			if cs[i].RestartPolicy != nil {
+				policy = corev1.RestartPolicy(*cs[i].RestartPolicy)
+			}
+			return answer() || len(cs[i].RestartPolicyRules) > 0
+		}
+	}
+	return answer()
+}
+
+func validateClaimStatuses(statuses []corev1.PodResourceClaimStatus, claims []corev1.PodResourceClaim, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	known, seen := map[string]bool{}, map[string]bool{}
+	for _, c := range claims {
+		known[c.Name] = true
+	}
+	for i, s := range statuses {
+		at := at.Index(i).Child("name")
+		if !known[s.Name] {
+			errs = append(errs, field.Invalid(at, s.Name, "must match the name of an entry in `spec.resourceClaims`"))
+		}
+		if seen[s.Name] {
+			errs = append(errs, field.Duplicate(at, s.Name))
+		}
+		seen[s.Name] = true
+		if n := s.ResourceClaimName; n != nil {
+			errs = append(errs, check.Messages(apivalidation.NameIsDNSSubdomain(*n, false), n, at)...)
+		}
+	}
+	return errs
+}
+
+// validateIPs: at most one address of each family. all is the list as it is
+// shown in errors.
+func validateIPs[T any](ips []string, all []T, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, ip := range ips {
+		errs = append(errs, validation.IsValidIPForLegacyField(at.Index(i), ip, false, nil)...)
+	}
+	if len(ips) < 2 {
+		return errs
+	}
+	dual, err := dualStackIPs(ips)
+	if err != nil {
+		errs = append(errs, field.InternalError(at, fmt.Errorf("failed to check for dual stack with error:%v", err)))
+	}
+	if !dual || len(ips) > 2 {
+		errs = append(errs, field.Invalid(at, all, "may specify no more than one IP for each IP family"))
+	}
+	seen := map[string]bool{}
+	for i, ip := range ips {
+		if seen[ip] {
+			errs = append(errs, field.Duplicate(at.Index(i), all[i]))
+		}
+		seen[ip] = true
+	}
+	return errs
+}
+
+// dualStackIPs reports whether there are addresses of both families.
+func dualStackIPs(ips []string) (bool, error) {
+	var v4, v6 bool
+	for _, s := range ips {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return false, fmt.Errorf("invalid IP[%s]: %w", s, err)
+		}
+		a = a.Unmap()
+		v4, v6 = v4 || a.Is4(), v6 || a.Is6()
+	}
+	return v4 && v6, nil
+}
+
+func validateStatusUsers(statuses []corev1.ContainerStatus, os *corev1.PodOS, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range statuses {
+		u := statuses[i].User
+		if u == nil || u.Linux == nil {
+			continue
+		}
+		at := at.Index(i).Child("linux")
+		if os != nil && os.Name == corev1.Windows {
+			errs = append(errs, field.Forbidden(at, "cannot be set for a windows pod"))
+			continue
+		}
+		errs = append(errs, check.Messages(validation.IsValidUserID(u.Linux.UID), u.Linux.UID, at.Child("uid"))...)
+		errs = append(errs, check.Messages(validation.IsValidGroupID(u.Linux.GID), u.Linux.GID, at.Child("gid"))...)
+		for j, g := range u.Linux.SupplementalGroups {
+			errs = append(errs, check.Messages(validation.IsValidGroupID(g), g, at.Child("supplementalGroups").Index(j))...)
+		}
+	}
+	return errs
+}
