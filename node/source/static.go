@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/dump"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"proa/node/pod"
@@ -119,14 +118,14 @@ func (s Static) Prepare(p *v1.Pod, origin string) error {
 	p.Annotations[pod.SeenAnnotation] = now().Format(time.RFC3339Nano)
 	// A taint must not drive off what only this node's files can bring back.
 	p.Spec.Tolerations = append(p.Spec.Tolerations, v1.Toleration{Operator: v1.TolerationOpExists, Effect: v1.TaintEffectNoExecute})
-	core.DefaultPodSpec(&p.Spec)
+	core.DefaultPod(p)
 	p.Status = v1.PodStatus{Phase: v1.PodPending}
 	return s.check(p, origin)
 }
 
 // check refuses what cannot run without the API server.
 func (s Static) check(p *v1.Pod, origin string) error {
-	if errs := core.ValidatePodSpec(&p.Spec, field.NewPath("spec"), core.PodSpecOptions{}); len(errs) > 0 {
+	if errs := core.ValidatePod(p); len(errs) > 0 {
 		return fmt.Errorf("%s: invalid pod: %w", origin, errs.ToAggregate())
 	}
 	var refused string

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -17,7 +18,7 @@ import (
 
 func validateNode(n *corev1.Node) field.ErrorList {
 	errs := validateNodeAnnotations(n.Annotations)
-	errs = append(errs, validateTaints(n.Spec.Taints, field.NewPath("spec", "taints"))...)
+	errs = append(errs, validateTaints(n.Spec.Taints, metaPath.Child("taints"))...)
 	errs = append(errs, validateNodeResources(n)...)
 	cidrs := field.NewPath("spec", "podCIDRs")
 	for i, c := range n.Spec.PodCIDRs {
@@ -30,6 +31,13 @@ func validateNode(n *corev1.Node) field.ErrorList {
 		}
 		if !dual || len(n.Spec.PodCIDRs) > 2 {
 			errs = append(errs, field.Invalid(cidrs, n.Spec.PodCIDRs, "may specify no more than one CIDR for each IP family"))
+		}
+		seen := map[string]bool{}
+		for i, c := range n.Spec.PodCIDRs {
+			if seen[c] {
+				errs = append(errs, field.Duplicate(cidrs.Index(i), c))
+			}
+			seen[c] = true
 		}
 	}
 	return errs
@@ -67,7 +75,7 @@ func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 	if old.Spec.ProviderID != "" && n.Spec.ProviderID != old.Spec.ProviderID {
 		errs = append(errs, field.Forbidden(spec.Child("providerID"), `node updates may not change providerID except from "" to valid`))
 	}
-	errs = append(errs, validateTaints(n.Spec.Taints, spec.Child("taints"))...)
+	errs = append(errs, validateTaints(n.Spec.Taints, metaPath.Child("taints"))...)
 	if n.Spec.DoNotUseExternalID != old.Spec.DoNotUseExternalID {
 		errs = append(errs, field.Forbidden(spec.Child("externalID"), "may not be updated"))
 	}
@@ -86,13 +94,17 @@ func validateNodeResources(n *corev1.Node) field.ErrorList {
 	return errs
 }
 
+// validateTaints is given a path below the metadata, where upstream reports
+// the taints of the spec.
 func validateTaints(taints []corev1.Taint, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[corev1.TaintEffect]map[string]bool{}
 	for i, t := range taints {
 		at := at.Index(i)
 		errs = append(errs, metavalidation.ValidateLabelName(t.Key, at.Child("key"))...)
-		errs = append(errs, check.Messages(validation.IsValidLabelValue(t.Value), t.Value, at.Child("value"))...)
+		if m := validation.IsValidLabelValue(t.Value); len(m) != 0 {
+			errs = append(errs, field.Invalid(at.Child("value"), t.Value, strings.Join(m, ";")))
+		}
 		errs = append(errs, check.TaintEffect(t.Effect, at.Child("effect"))...)
 		if seen[t.Effect][t.Key] {
 			e := field.Duplicate(at, t)
@@ -108,17 +120,26 @@ func validateTaints(taints []corev1.Taint, at *field.Path) field.ErrorList {
 	return errs
 }
 
+const taintsLegacy = "scheduler.alpha.kubernetes.io/taints"
+
 func validateNodeAnnotations(annotations map[string]string) field.ErrorList {
+	at := metaPath.Child("annotations")
+	var errs field.ErrorList
+	if value := annotations[taintsLegacy]; value != "" {
+		var taints []corev1.Taint
+		if err := json.Unmarshal([]byte(value), &taints); err != nil {
+			errs = append(errs, field.Invalid(at, taintsLegacy, err.Error()))
+		}
+		errs = append(errs, validateTaints(taints, at.Child(taintsLegacy))...)
+	}
 	value := annotations[corev1.PreferAvoidPodsAnnotationKey]
 	if value == "" {
-		return nil
+		return errs
 	}
-	at := field.NewPath("metadata", "annotations")
 	var avoid corev1.AvoidPods
 	if err := json.Unmarshal([]byte(value), &avoid); err != nil {
-		return field.ErrorList{field.Invalid(at.Child("AvoidPods"), corev1.PreferAvoidPodsAnnotationKey, err.Error())}
+		return append(errs, field.Invalid(at.Child("AvoidPods"), corev1.PreferAvoidPodsAnnotationKey, err.Error()))
 	}
-	var errs field.ErrorList
 	at = at.Child(corev1.PreferAvoidPodsAnnotationKey)
 	for i, p := range avoid.PreferAvoidPods {
 		at := at.Index(i).Child("PodSignature")

@@ -24,10 +24,10 @@ func Pod() *resource.Definition {
 		New:            func() *corev1.Pod { return new(corev1.Pod) },
 		NewList:        func() runtime.Object { return new(corev1.PodList) },
 		ValidateName:   apivalidation.NameIsDNSSubdomain,
-		Default:        defaultPod,
+		Default:        DefaultPod,
 		PrepareCreate:  preparePodCreate,
 		PrepareUpdate:  preparePodUpdate,
-		Validate:       validatePod,
+		Validate:       ValidatePod,
 		ValidateUpdate: validatePodUpdate,
 		Warnings:       podWarnings,
 		Spec:           func(p *corev1.Pod) any { return &p.Spec },
@@ -85,8 +85,8 @@ func podFields(p *corev1.Pod) map[string]string {
 	}
 }
 
-// defaultPod completes a pod beyond what [DefaultPodSpec] does for templates.
-func defaultPod(p *corev1.Pod) {
+// DefaultPod completes a pod beyond what [DefaultPodSpec] does for templates.
+func DefaultPod(p *corev1.Pod) {
 	DefaultPodSpec(&p.Spec)
 	requestLimits(p.Spec.Containers)
 	requestLimits(p.Spec.InitContainers)

@@ -18,7 +18,8 @@ var (
 	specPath = field.NewPath("spec")
 )
 
-func validatePod(p *corev1.Pod) field.ErrorList {
+// ValidatePod checks a new pod after defaulting, all but its common metadata.
+func ValidatePod(p *corev1.Pod) field.ErrorList {
 	errs := validatePodMetaAndSpec(p, PodSpecOptions{})
 	if len(p.Spec.EphemeralContainers) > 0 {
 		errs = append(errs, field.Forbidden(specPath.Child("ephemeralContainers"), "cannot be set on create"))
@@ -217,7 +218,8 @@ func validateNodeAffinityNarrowed(now, was *corev1.NodeAffinity, at *field.Path)
 	}
 	var errs field.ErrorList
 	for i := range before {
-		if !prefixOf(before[i].MatchExpressions, after[i].MatchExpressions) || !prefixOf(before[i].MatchFields, after[i].MatchFields) {
+		unbounded := len(before[i].MatchExpressions)+len(before[i].MatchFields) == 0 && len(after[i].MatchExpressions)+len(after[i].MatchFields) > 0
+		if unbounded || !prefixOf(before[i].MatchExpressions, after[i].MatchExpressions) || !prefixOf(before[i].MatchFields, after[i].MatchFields) {
 			errs = append(errs, field.Invalid(at.Index(i), after[i], "only additions are allowed (no mutations or deletions)"))
 		}
 	}

@@ -133,7 +133,7 @@ func TestValidatePod(t *testing.T) {
 			`spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey: Invalid value: "": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')`}},
 	} {
 		p := parse[*corev1.Pod](t, Pod(), "metadata: {name: p, namespace: default}\nspec: "+c.spec)
-		wantErrors(t, name, validatePod(p), c.want...)
+		wantErrors(t, name, ValidatePod(p), c.want...)
 	}
 }
 

@@ -168,7 +168,11 @@ func validateVolumeSource(v *corev1.VolumeSource, name string, meta *metav1.Obje
 			return validateEphemeral(v.Ephemeral, name, meta, at)
 		}},
 		{"image", v.Image != nil, func(at *field.Path) field.ErrorList {
-			errs := required(at, "reference", v.Image.Reference)
+			var errs field.ErrorList
+			if opts.inPod {
+				// A template may leave it to whoever makes the pods.
+				errs = required(at, "reference", v.Image.Reference)
+			}
 			return append(errs, requiredOneOf(v.Image.PullPolicy, pullPolicies, at.Child("pullPolicy"))...)
 		}},
 	}, at)
