@@ -102,6 +102,16 @@ func (w World) PersistentVolumeClaim(_ context.Context, ns, name string) (*corev
 	return find[*corev1.PersistentVolumeClaim](w, ns, name)
 }
 
+// PersistentVolume finds a volume.
+func (w World) PersistentVolume(_ context.Context, name string) (*corev1.PersistentVolume, error) {
+	return find[*corev1.PersistentVolume](w, "", name)
+}
+
+// CSIDriver finds a CSI driver.
+func (w World) CSIDriver(_ context.Context, name string) (*storagev1.CSIDriver, error) {
+	return find[*storagev1.CSIDriver](w, "", name)
+}
+
 // PriorityClass finds a priority class.
 func (w World) PriorityClass(_ context.Context, name string) (*schedulingv1.PriorityClass, error) {
 	return find[*schedulingv1.PriorityClass](w, "", name)

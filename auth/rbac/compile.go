@@ -155,3 +155,13 @@ func (r *rule) allowPath(path string) bool {
 	}
 	return false
 }
+
+// RuleSet is a fixed set of rules that questions can be held against.
+// Immutable.
+type RuleSet struct{ rules *rules }
+
+// NewRuleSet makes a set of the rules.
+func NewRuleSet(list []rbacv1.PolicyRule) *RuleSet { return &RuleSet{compile(list)} }
+
+// Allow reports whether one of the rules allows what a asks.
+func (s *RuleSet) Allow(a *auth.Attributes) bool { return s.rules.allow(a, verbBit(a.Verb)) }

@@ -77,6 +77,11 @@ func (o *Objects) StorageClasses(ctx context.Context) ([]*storagev1.StorageClass
 	return o.storageClasses.list(ctx, "", cache.Any)
 }
 
+// CSIDriver returns a CSI driver.
+func (o *Objects) CSIDriver(ctx context.Context, name string) (*storagev1.CSIDriver, error) {
+	return o.csiDrivers.get(ctx, "", name)
+}
+
 // ServiceAccountAdded returns a channel that is closed when the account is
 // there. The caller must call stop.
 func (o *Objects) ServiceAccountAdded(ctx context.Context, namespace, name string) (<-chan struct{}, func()) {

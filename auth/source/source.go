@@ -13,9 +13,11 @@ package source
 import (
 	"context"
 	"errors"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -40,6 +42,7 @@ type Objects struct {
 	volumes         kind[*corev1.PersistentVolume]
 	priorityClasses kind[*schedulingv1.PriorityClass]
 	storageClasses  kind[*storagev1.StorageClass]
+	csiDrivers      kind[*storagev1.CSIDriver]
 }
 
 // New serves the kinds that the view of the table has.
@@ -57,6 +60,7 @@ func New(hub *cache.Hub, view *resource.View) *Objects {
 	o.volumes.find(hub, view, core.WithResource("persistentvolumes"))
 	o.priorityClasses.find(hub, view, schedulingv1.SchemeGroupVersion.WithResource("priorityclasses"))
 	o.storageClasses.find(hub, view, storagev1.SchemeGroupVersion.WithResource("storageclasses"))
+	o.csiDrivers.find(hub, view, storagev1.SchemeGroupVersion.WithResource("csidrivers"))
 	return o
 }
 
@@ -64,6 +68,16 @@ func New(hub *cache.Hub, view *resource.View) *Objects {
 // events an RBAC index follows.
 func Policy(view *resource.View) []*resource.Definition {
 	return definitions(view, rbacv1.SchemeGroupVersion, "clusterroles", "clusterrolebindings", "roles", "rolebindings")
+}
+
+// Nodes returns the definitions that are served whose events a node graph
+// follows.
+func Nodes(view *resource.View) []*resource.Definition {
+	return slices.Concat(
+		definitions(view, corev1.SchemeGroupVersion, "pods", "persistentvolumes"),
+		definitions(view, storagev1.SchemeGroupVersion, "volumeattachments"),
+		definitions(view, resourcev1.SchemeGroupVersion, "resourceslices"),
+	)
 }
 
 func definitions(view *resource.View, gv schema.GroupVersion, names ...string) []*resource.Definition {
