@@ -84,6 +84,11 @@ func (c *Cache) Watch(ctx context.Context, r WatchRequest) (*Watch, error) {
 	if err := c.waitFor(ctx, r.From, r.Revision); err != nil {
 		return nil, err
 	}
+	if r.From == NotOlder {
+		if err := c.waitUntil(ctx, r.Revision); err != nil {
+			return nil, err
+		}
+	}
 	w := &Watch{
 		cache: c, predicate: r.Predicate, bookmarks: r.Bookmarks,
 		trigger: r.Predicate.trigger(c.Definition),
