@@ -31,7 +31,7 @@ func (a *Agent) serverParts() ([]part, error) {
 	}
 	conf := server.Config{
 		NodeName: a.cfg.NodeName, Agent: served{a}, Runtime: a.runtime, Images: a.images,
-		Metrics: a.cfg.Metrics, PodLogs: k.PodLogsDir, Log: a.log,
+		Root: a.cfg.Root, Metrics: a.cfg.Metrics, StreamIdle: k.StreamingConnectionIdleTimeout.Duration, Log: a.log,
 	}
 	var err error
 	if conf.TLS, err = a.tls(); err != nil {
