@@ -283,4 +283,3 @@ func (fakeCgroups) EnsurePod(p *v1.Pod) (string, error) {
 	return fmt.Sprintf("/kubepods/pod%s", p.UID), nil
 }
 func (fakeCgroups) RemovePod(types.UID) error { return nil }
-
