@@ -56,8 +56,8 @@ helpers: $(HELPERS)
 # project's own small ones. They are rebuilt when those versions change.
 $(BIN)/runc: go.sum
 	@echo "building runc"; CGO_ENABLED=1 $(GO) build -ldflags '-s -w' -tags seccomp -o $@ github.com/opencontainers/runc && touch $@
-$(BIN)/containerd-shim-runc-v2: go.sum
-	@echo "building the shim"; $(GO) build -ldflags '-s -w' -o $@ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2 && touch $@
+$(BIN)/containerd-shim-runc-v2: $(wildcard runtime/shim/*.go runtime/sandbox/*.go) go.sum
+	@echo "building the shim"; $(GO) build -ldflags '-s -w' -o $@ ./runtime/shim && touch $@
 $(BIN)/cni/host-local: go.sum
 	@$(GO) build -ldflags '-s -w' -o $@ $(CNI)/ipam/host-local && touch $@
 $(BIN)/cni/portmap: go.sum

@@ -16,8 +16,8 @@ import (
 // process is what /proc tells about one.
 type process struct {
 	pid, parent int
-	// cwd is the working directory; "" if unknown.
-	cwd string
+	// cwd is the working directory and root the root directory; "" if unknown.
+	cwd, root string
 	// args is the command line.
 	args []string
 }
@@ -45,6 +45,9 @@ func processes() ([]process, error) {
 		}
 		if cwd, err := os.Readlink(filepath.Join(dir, "cwd")); err == nil {
 			p.cwd = strings.TrimSuffix(cwd, " (deleted)")
+		}
+		if root, err := os.Readlink(filepath.Join(dir, "root")); err == nil {
+			p.root = strings.TrimSuffix(root, " (deleted)")
 		}
 		out = append(out, p)
 	}

@@ -205,8 +205,8 @@ type found struct {
 func (f found) empty() bool { return len(f.containers)+len(f.shims)+len(f.helpers) == 0 }
 
 // findProcesses looks for what is left. A process counts as a container's if it
-// is in one of the cgroups, below a shim, or the init that a bundle names and
-// still in that container's cgroup.
+// is in one of the cgroups, below a shim, has its root in State, or is the init
+// that a bundle names and still in that container's cgroup.
 func findProcesses(c TeardownConfig, bundles []bundle, cgroups []string) (found, error) {
 	var f found
 	all, err := processes()
@@ -223,6 +223,12 @@ func findProcesses(c TeardownConfig, bundles []bundle, cgroups []string) (found,
 		}
 	}
 	f.containers = descendants(all, f.shims)
+	for _, p := range all {
+		// A pause process, or a container: no other has its root there.
+		if below(p.root, c.State) {
+			f.containers = append(f.containers, p.pid)
+		}
+	}
 	for _, dir := range cgroups {
 		pids, err := cgroupProcs(dir)
 		if err != nil {
@@ -249,7 +255,7 @@ func isShim(p process, c TeardownConfig) bool {
 	if len(p.args) == 0 || filepath.Base(p.args[0]) != embedded.ShimBinary {
 		return false
 	}
-	if below(p.cwd, embedded.TaskDir(c.State)) {
+	if below(p.cwd, c.State) {
 		return true
 	}
 	i := slices.Index(p.args, "-address")

@@ -12,8 +12,9 @@ import (
 
 // Names of the programs expected in Config.BinDir.
 const (
-	ShimBinary = "containerd-shim-runc-v2"
-	RuncBinary = "runc"
+	ShimBinary  = "containerd-shim-runc-v2" // this module's runtime/shim
+	RuncBinary  = "runc"
+	PauseBinary = "pause"
 )
 
 // Limits of AF_UNIX paths: the kernel's own, and the one containerd derives
@@ -34,7 +35,7 @@ type Config struct {
 	State string
 	// Socket is the path of the CRI socket. Default: State/containerd.sock.
 	Socket string
-	// BinDir holds runc and containerd-shim-runc-v2. Required, absolute.
+	// BinDir holds runc, containerd-shim-runc-v2 and pause. Required, absolute.
 	BinDir string
 
 	// CNIBinDirs are searched for CNI plugins, in order. Default: BinDir/cni.

@@ -62,7 +62,7 @@ func load(ctx context.Context, c Config, p probed, entry *logrus.Entry) (set *pl
 
 	set, ready = plugin.NewPluginSet(), new(sync.WaitGroup)
 	conf := srvconfig.Config{Plugins: settings(c, p)}
-	for _, reg := range graph(p.snapshotter) {
+	for _, reg := range graph(p.snapshotter, sandboxerPlugin(c)) {
 		uri := reg.URI()
 		ic := plugin.NewContext(ctx, set, map[string]string{
 			plugins.PropertyRootDir:      filepath.Join(c.Root, uri),

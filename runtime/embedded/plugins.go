@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/plugins"
@@ -66,13 +67,15 @@ var required = []string{
 	taskPluginURI, shimPluginURI, transferPluginURI, gcPluginURI,
 }
 
-// graph returns the registered plugins in the order they can be initialised,
-// without the snapshotter that is not used: opening it would create its
-// directory and its database.
-func graph(snapshotter string) []plugin.Registration {
-	return registry.Graph(func(r *plugin.Registration) bool {
+// graph returns the plugins in the order they can be initialised: those that are
+// registered, without the snapshotter that is not used (opening it would create
+// its directory and its database), and extra right before CRI.
+func graph(snapshotter string, extra ...plugin.Registration) []plugin.Registration {
+	ordered := registry.Graph(func(r *plugin.Registration) bool {
 		return r.Type == plugins.SnapshotPlugin && r.ID != snapshotter
 	})
+	i := slices.IndexFunc(ordered, func(r plugin.Registration) bool { return r.URI() == criPluginURI })
+	return slices.Insert(ordered, max(i, 0), extra...)
 }
 
 // probed are the facts about the machine that the plugins' settings depend on.
@@ -113,6 +116,7 @@ func settings(c Config, p probed) map[string]any {
 				"runtimes": map[string]any{
 					"runc": map[string]any{
 						"runtime_type": plugins.RuntimeRuncV2,
+						"sandboxer":    sandboxerID,
 						"options": map[string]any{
 							"BinaryName":    c.runcPath(),
 							"Root":          RuncRoot(c.State),

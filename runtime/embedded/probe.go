@@ -65,7 +65,7 @@ func oomScoreAdjRestricted(path string) (bool, error) {
 
 // checkBinaries reports programs that are missing, by name and place.
 func checkBinaries(c Config) error {
-	for _, path := range []string{c.shimPath(), c.runcPath()} {
+	for _, path := range []string{c.shimPath(), c.runcPath(), filepath.Join(c.BinDir, PauseBinary)} {
 		info, err := os.Stat(path)
 		if err != nil {
 			return fmt.Errorf("container runtime program missing (build it with make, or set BinDir): %w", err)

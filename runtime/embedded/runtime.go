@@ -12,6 +12,9 @@ import (
 	"sync"
 	"time"
 
+	csandbox "github.com/containerd/containerd/v2/core/sandbox"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/plugin"
 	"github.com/containerd/ttrpc"
 	"golang.org/x/sys/unix"
@@ -72,6 +75,9 @@ func Start(ctx context.Context, c Config) (_ *Runtime, err error) {
 			r.Stop()
 		}
 	}()
+	if err := pauseRoot(c); err != nil {
+		return nil, err
+	}
 	facts, err := probe(c)
 	if err != nil {
 		return nil, err
@@ -101,11 +107,57 @@ func Start(ctx context.Context, c Config) (_ *Runtime, err error) {
 	r.serve("CRI", clients, r.grpc.Serve, grpc.ErrServerStopped)
 	go func() {
 		background.Wait()
+		r.pruneSandboxes(run)
 		r.log.Info("container runtime ready", "socket", c.Socket, "snapshotter", facts.snapshotter,
 			"restrictOOMScoreAdj", facts.restrictOOMScoreAdj, "took", time.Since(began).Round(time.Millisecond))
 		close(r.ready)
 	}()
 	return r, nil
+}
+
+// pruneSandboxes removes the files of sandboxes that containerd does not know.
+func (r *Runtime) pruneSandboxes(ctx context.Context) {
+	store, err := instanceOf[csandbox.Store](r.set, plugins.SandboxStorePlugin, "local")
+	if err != nil {
+		r.log.Warn("cannot look for leftovers of sandboxes", "err", err)
+		return
+	}
+	s, err := instanceOf[*sandboxer](r.set, plugins.SandboxControllerPlugin, sandboxerID)
+	if err != nil {
+		r.log.Warn("cannot look for leftovers of sandboxes", "err", err)
+		return
+	}
+	all, err := store.List(namespaces.WithNamespace(ctx, criNamespace))
+	if err != nil {
+		r.log.Warn("cannot look for leftovers of sandboxes", "err", err)
+		return
+	}
+	known := map[string]bool{}
+	for _, sb := range all {
+		known[sb.ID] = true
+	}
+	s.prune(known)
+}
+
+// criNamespace is containerd's namespace for everything of CRI's.
+const criNamespace = "k8s.io"
+
+// instanceOf finds what a loaded plugin made.
+func instanceOf[T any](set *plugin.Set, typ plugin.Type, id string) (T, error) {
+	var none T
+	p := set.Get(typ, id)
+	if p == nil {
+		return none, fmt.Errorf("containerd plugin %s.%s is not loaded", typ, id)
+	}
+	instance, err := p.Instance()
+	if err != nil {
+		return none, err
+	}
+	t, ok := instance.(T)
+	if !ok {
+		return none, fmt.Errorf("containerd plugin %s.%s is a %T", typ, id, instance)
+	}
+	return t, nil
 }
 
 // serve runs a server until it is stopped; an early end fails the runtime.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,7 @@ type program struct {
 
 // The same commands as in the Makefile.
 var programs = []program{
-	{out: embedded.ShimBinary, pkg: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"},
+	{out: embedded.ShimBinary, pkg: "proa/runtime/shim"},
 	{out: embedded.RuncBinary, pkg: "github.com/opencontainers/runc", cgo: true, tags: "seccomp"},
 	{out: "cni/bridge", pkg: "github.com/containernetworking/plugins/plugins/main/bridge"},
 	{out: "cni/host-local", pkg: "github.com/containernetworking/plugins/plugins/ipam/host-local"},
@@ -103,7 +104,17 @@ func build(root, dir string, p program) error {
 func buildKey(root string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOARCH)
-	for _, f := range []string{"go.sum", "images/pause/pause.c", "images/hello/main.go"} {
+	sources := []string{"go.sum", "images/pause/pause.c", "images/hello/main.go"}
+	for _, pattern := range []string{"runtime/shim/*.go", "runtime/sandbox/*.go"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return "", err
+		}
+		for _, f := range files {
+			sources = append(sources, strings.TrimPrefix(f, root))
+		}
+	}
+	for _, f := range sources {
 		b, err := os.ReadFile(filepath.Join(root, f))
 		if err != nil {
 			return "", err
