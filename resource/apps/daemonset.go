@@ -52,6 +52,16 @@ func DaemonSet() *resource.Definition {
 			return append(validateDaemonSet(d, old),
 				check.Unchanged(d.Spec.Selector, old.Spec.Selector, field.NewPath("spec", "selector"))...)
 		},
+		Warnings: func(d, old *appsv1.DaemonSet) []string {
+			at := field.NewPath("spec", "template")
+			if old == nil {
+				return core.PodTemplateWarnings(&d.Spec.Template, nil, at)
+			}
+			if d.Generation == old.Generation {
+				return nil
+			}
+			return core.PodTemplateWarnings(&d.Spec.Template, &old.Spec.Template, at)
+		},
 		Spec: func(d *appsv1.DaemonSet) any { return &d.Spec },
 		Updates: map[string]resource.Update[*appsv1.DaemonSet]{
 			"status": {
@@ -127,7 +137,12 @@ func defaultDaemonSet(d *appsv1.DaemonSet) {
 func validateDaemonSet(d, old *appsv1.DaemonSet) field.ErrorList {
 	s, at := &d.Spec, field.NewPath("spec")
 	template := at.Child("template")
-	lax := old != nil && metavalidation.LabelSelectorHasInvalidLabelValue(old.Spec.Selector)
+	var oldTemplate *corev1.PodTemplateSpec
+	lax := false
+	if old != nil {
+		oldTemplate = &old.Spec.Template
+		lax = metavalidation.LabelSelectorHasInvalidLabelValue(old.Spec.Selector)
+	}
 	errs := metavalidation.ValidateLabelSelector(s.Selector,
 		metavalidation.LabelSelectorValidationOptions{AllowInvalidLabelValueInSelector: lax}, at.Child("selector"))
 	if selector, err := metav1.LabelSelectorAsSelector(s.Selector); err == nil && !selector.Matches(labels.Set(s.Template.Labels)) {
@@ -136,7 +151,7 @@ func validateDaemonSet(d, old *appsv1.DaemonSet) field.ErrorList {
 	if s.Selector != nil && len(s.Selector.MatchLabels)+len(s.Selector.MatchExpressions) == 0 {
 		errs = append(errs, field.Invalid(at.Child("selector"), s.Selector, "empty selector is invalid for daemonset"))
 	}
-	errs = append(errs, core.ValidatePodTemplateSpec(&s.Template, template, core.PodSpecOptions{})...)
+	errs = append(errs, core.ValidatePodTemplateSpec(&s.Template, template, core.TemplateOptions(oldTemplate))...)
 	errs = append(errs, validateRunsForever(&s.Template.Spec, "DaemonSet", template.Child("spec"))...)
 	errs = append(errs, check.NonNegative(int64(s.MinReadySeconds), at.Child("minReadySeconds"))...)
 	errs = append(errs, check.NonNegative(templateGeneration(d), at.Child("templateGeneration"))...)
@@ -164,11 +179,11 @@ func validateDaemonSetStrategy(u *appsv1.DaemonSetUpdateStrategy, at *field.Path
 		return field.ErrorList{field.Required(at, "")}
 	}
 	unavailable, surge := at.Child("maxUnavailable"), at.Child("maxSurge")
-	errs := validateCountOrPercent(r.MaxUnavailable, unavailable)
-	errs = append(errs, validateCountOrPercent(r.MaxSurge, surge)...)
-	errs = append(errs, validateAtMost100Percent(r.MaxUnavailable, unavailable)...)
-	errs = append(errs, validateAtMost100Percent(r.MaxSurge, surge)...)
-	switch goes, comes := amount(r.MaxUnavailable) != 0, amount(r.MaxSurge) != 0; {
+	errs := check.CountOrPercent(r.MaxUnavailable, unavailable)
+	errs = append(errs, check.CountOrPercent(r.MaxSurge, surge)...)
+	errs = append(errs, check.AtMost100Percent(r.MaxUnavailable, unavailable)...)
+	errs = append(errs, check.AtMost100Percent(r.MaxSurge, surge)...)
+	switch goes, comes := check.Amount(r.MaxUnavailable) != 0, check.Amount(r.MaxSurge) != 0; {
 	case goes && comes:
 		errs = append(errs, field.Invalid(surge, r.MaxSurge, "may not be set when maxUnavailable is non-zero"))
 	case !goes && !comes:

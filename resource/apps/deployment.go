@@ -46,9 +46,9 @@ func Deployment() *resource.Definition {
 		ValidateUpdate: validateDeploymentUpdate,
 		Warnings: func(d, old *appsv1.Deployment) []string {
 			if old == nil {
-				return nameWarnings(d.Name)
+				return templateWarnings(d, &d.Spec.Template, nil, nil)
 			}
-			return nil
+			return templateWarnings(d, &d.Spec.Template, old, &old.Spec.Template)
 		},
 		// The annotations count too: the controller copies them to the replica
 		// sets, so it has something to observe when they change.
@@ -166,13 +166,13 @@ func validateDeploymentStrategy(s *appsv1.DeploymentStrategy, at *field.Path) fi
 	if r == nil {
 		return field.ErrorList{field.Required(rolling, "this should be defaulted and never be nil")}
 	}
-	errs := validateCountOrPercent(r.MaxUnavailable, rolling.Child("maxUnavailable"))
-	errs = append(errs, validateCountOrPercent(r.MaxSurge, rolling.Child("maxSurge"))...)
-	if amount(r.MaxUnavailable) == 0 && amount(r.MaxSurge) == 0 {
+	errs := check.CountOrPercent(r.MaxUnavailable, rolling.Child("maxUnavailable"))
+	errs = append(errs, check.CountOrPercent(r.MaxSurge, rolling.Child("maxSurge"))...)
+	if check.Amount(r.MaxUnavailable) == 0 && check.Amount(r.MaxSurge) == 0 {
 		// Nothing could be replaced.
 		errs = append(errs, field.Invalid(rolling.Child("maxUnavailable"), r.MaxUnavailable, "may not be 0 when `maxSurge` is 0"))
 	}
-	return append(errs, validateAtMost100Percent(r.MaxUnavailable, rolling.Child("maxUnavailable"))...)
+	return append(errs, check.AtMost100Percent(r.MaxUnavailable, rolling.Child("maxUnavailable"))...)
 }
 
 func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {

@@ -1,7 +1,7 @@
 // Package apps holds the rows of apps/v1, the kinds that keep a set of pods:
 // deployments, replica sets, stateful sets, daemon sets, and the revisions in
 // which the last two remember what they were. One file per kind; template.go,
-// rollout.go and status.go hold what they share.
+// and status.go hold what they share.
 //
 // The pod spec within a template is defaulted and checked by package core.
 package apps

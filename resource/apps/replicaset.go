@@ -53,9 +53,9 @@ func ReplicaSet() *resource.Definition {
 		},
 		Warnings: func(r, old *appsv1.ReplicaSet) []string {
 			if old == nil {
-				return nameWarnings(r.Name)
+				return templateWarnings(r, &r.Spec.Template, nil, nil)
 			}
-			return nil
+			return templateWarnings(r, &r.Spec.Template, old, &old.Spec.Template)
 		},
 		Spec: func(r *appsv1.ReplicaSet) any { return &r.Spec },
 		Updates: map[string]resource.Update[*appsv1.ReplicaSet]{

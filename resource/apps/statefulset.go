@@ -45,11 +45,16 @@ func StatefulSet() *resource.Definition {
 		Validate:       func(s *appsv1.StatefulSet) field.ErrorList { return validateStatefulSetSpec(&s.Spec, lenience{}) },
 		ValidateUpdate: validateStatefulSetUpdate,
 		Warnings: func(s, old *appsv1.StatefulSet) []string {
-			var out []string
-			if old == nil || s.Generation != old.Generation {
-				if n := s.Spec.RevisionHistoryLimit; n != nil && *n < 0 {
-					out = append(out, "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended")
+			var was *corev1.PodTemplateSpec
+			if old != nil {
+				if s.Generation == old.Generation {
+					return nil
 				}
+				was = &old.Spec.Template
+			}
+			out := core.PodTemplateWarnings(&s.Spec.Template, was, field.NewPath("spec", "template"))
+			if n := s.Spec.RevisionHistoryLimit; n != nil && *n < 0 {
+				out = append(out, "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended")
 			}
 			return out
 		},

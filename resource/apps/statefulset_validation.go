@@ -16,8 +16,11 @@ import (
 // lenience is what an update does not check, because the stored set may have
 // been accepted when it was not checked yet.
 type lenience struct {
-	serviceName bool
-	template    bool
+	serviceName    bool
+	template       bool
+	claimTemplates bool
+	// old is the stored template, nil at creation.
+	old *corev1.PodTemplateSpec
 }
 
 func validateStatefulSetSpec(s *appsv1.StatefulSetSpec, skip lenience) field.ErrorList {
@@ -30,6 +33,12 @@ func validateStatefulSetSpec(s *appsv1.StatefulSetSpec, skip lenience) field.Err
 		at := at.Child("persistentVolumeClaimRetentionPolicy")
 		errs = append(errs, check.OneOf(p.WhenDeleted, policies, at.Child("whenDeleted"))...)
 		errs = append(errs, check.OneOf(p.WhenScaled, policies, at.Child("whenScaled"))...)
+	}
+	if !skip.claimTemplates {
+		for i := range s.VolumeClaimTemplates {
+			errs = append(errs, core.ValidatePersistentVolumeClaimSpec(&s.VolumeClaimTemplates[i].Spec, nil,
+				at.Child("volumeClaimTemplates").Index(i).Child("spec"))...)
+		}
 	}
 	errs = append(errs, check.NonNegative(int64(ptr.Deref(s.Replicas, 0)), at.Child("replicas"))...)
 	errs = append(errs, check.NonNegative(int64(s.MinReadySeconds), at.Child("minReadySeconds"))...)
@@ -46,7 +55,7 @@ func validateStatefulSetSpec(s *appsv1.StatefulSetSpec, skip lenience) field.Err
 		errs = append(errs, validateSelects(selector, &s.Template, at.Child("template"))...)
 		if !skip.template {
 			t := withClaims(s)
-			errs = append(errs, core.ValidatePodTemplateSpec(t, at.Child("template"), core.PodSpecOptions{})...)
+			errs = append(errs, core.ValidatePodTemplateSpec(t, at.Child("template"), core.TemplateOptions(skip.old))...)
 		}
 	}
 	return append(errs, validateRunsForever(&s.Template.Spec, "StatefulSet", at.Child("template", "spec"))...)
@@ -78,11 +87,11 @@ func validateOrdering(s *appsv1.StatefulSetSpec, at *field.Path) field.ErrorList
 			errs = append(errs, check.NonNegative(int64(ptr.Deref(r.Partition, 0)), at.Child("partition"))...)
 			if m := r.MaxUnavailable; m != nil {
 				at := at.Child("maxUnavailable")
-				errs = append(errs, validateCountOrPercent(m, at)...)
-				if amount(m) == 0 {
+				errs = append(errs, check.CountOrPercent(m, at)...)
+				if check.Amount(m) == 0 {
 					errs = append(errs, field.Invalid(at, m, "cannot be 0"))
 				}
-				errs = append(errs, validateAtMost100Percent(m, at)...)
+				errs = append(errs, check.AtMost100Percent(m, at)...)
 			}
 		}
 	default:
@@ -119,7 +128,7 @@ func withClaims(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
 }
 
 func validateStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
-	skip := lenience{serviceName: true}
+	skip := lenience{serviceName: true, claimTemplates: true, old: &old.Spec.Template}
 	skip.template = len(validateStatefulSetSpec(&old.Spec, skip)) > 0
 	errs := validateStatefulSetSpec(&s.Spec, skip)
 

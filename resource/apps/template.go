@@ -1,15 +1,13 @@
 package apps
 
 import (
-	"fmt"
-
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"proa/resource/check"
 	"proa/resource/core"
 )
 
@@ -32,7 +30,7 @@ func validateSelector(s *metav1.LabelSelector, owner string, at *field.Path) fie
 // another and run for ever. A missing selector selects nothing.
 func validateReplicaTemplate(t, old *corev1.PodTemplateSpec, selector labels.Selector, at *field.Path) field.ErrorList {
 	errs := validateSelects(selector, t, at)
-	errs = append(errs, core.ValidatePodTemplateSpec(t, at, core.PodSpecOptions{})...)
+	errs = append(errs, core.ValidatePodTemplateSpec(t, at, core.TemplateOptions(old))...)
 	return append(errs, validateRunsForever(&t.Spec, "ReplicaSet", at.Child("spec"))...)
 }
 
@@ -58,10 +56,15 @@ func validateRunsForever(s *corev1.PodSpec, owner string, at *field.Path) field.
 	return errs
 }
 
-// nameWarnings: the name of a workload becomes a part of host names.
-func nameWarnings(name string) []string {
-	if messages := validation.IsDNS1123Label(name); len(messages) > 0 {
-		return []string{fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", messages)}
+// templateWarnings are those about a workload's name, at creation, and about
+// its template, where the spec has changed.
+func templateWarnings(o metav1.Object, t *corev1.PodTemplateSpec, old metav1.Object, oldTemplate *corev1.PodTemplateSpec) []string {
+	at := field.NewPath("spec", "template")
+	if oldTemplate == nil {
+		return append(check.HostnameWarnings(o.GetName()), core.PodTemplateWarnings(t, nil, at)...)
 	}
-	return nil
+	if o.GetGeneration() == old.GetGeneration() {
+		return nil
+	}
+	return core.PodTemplateWarnings(t, oldTemplate, at)
 }

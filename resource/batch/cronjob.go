@@ -1,11 +1,11 @@
 package batch
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -128,7 +128,11 @@ func validateCronJobSpec(s, old *batchv1.CronJobSpec) field.ErrorList {
 	} else {
 		errs = append(errs, check.OneOf(s.ConcurrencyPolicy, policies, at.Child("concurrencyPolicy"))...)
 	}
-	errs = append(errs, validateTemplate(&s.JobTemplate.Spec, at.Child("jobTemplate", "spec"))...)
+	var oldTemplate *corev1.PodTemplateSpec
+	if old != nil {
+		oldTemplate = &old.JobTemplate.Spec.Template
+	}
+	errs = append(errs, validateTemplate(&s.JobTemplate.Spec, oldTemplate, at.Child("jobTemplate", "spec"))...)
 	if n := s.SuccessfulJobsHistoryLimit; n != nil {
 		errs = append(errs, check.NonNegative(int64(*n), at.Child("successfulJobsHistoryLimit"))...)
 	}
@@ -172,10 +176,14 @@ func validateTimeZone(zone *string, at *field.Path) field.ErrorList {
 
 func cronJobWarnings(c, old *batchv1.CronJob) []string {
 	var out []string
+	var was *corev1.PodTemplateSpec
 	if old == nil {
-		if messages := validation.IsDNS1123Label(c.Name); len(messages) > 0 {
-			out = append(out, fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", messages))
-		}
+		out = check.HostnameWarnings(c.Name)
+	} else {
+		was = &old.Spec.JobTemplate.Spec.Template
+	}
+	if old == nil || c.Generation != old.Generation {
+		out = append(out, core.PodTemplateWarnings(&c.Spec.JobTemplate.Spec.Template, was, field.NewPath("spec", "jobTemplate", "spec", "template"))...)
 	}
 	if strings.Contains(c.Spec.Schedule, "TZ") {
 		out = append(out, "cannot use TZ or CRON_TZ in spec.schedule, use timeZone field instead")

@@ -13,10 +13,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/duration"
-	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
 	"proa/resource"
+	"proa/resource/check"
 	"proa/resource/columns"
 	"proa/resource/core"
 )
@@ -48,7 +49,10 @@ func Job() *resource.Definition {
 		ValidateUpdate: validateJobUpdate,
 		Warnings: func(j, old *batchv1.Job) []string {
 			if old != nil {
-				return nil
+				if j.Generation == old.Generation {
+					return nil
+				}
+				return core.PodTemplateWarnings(&j.Spec.Template, &old.Spec.Template, field.NewPath("spec", "template"))
 			}
 			return jobWarnings(j)
 		},
@@ -183,10 +187,7 @@ func generatedLabels(j *batchv1.Job) map[string]string {
 }
 
 func jobWarnings(j *batchv1.Job) []string {
-	var out []string
-	if messages := validation.IsDNS1123Label(j.Name); len(messages) > 0 {
-		out = append(out, fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", messages))
-	}
+	out := append(check.HostnameWarnings(j.Name), core.PodTemplateWarnings(&j.Spec.Template, nil, field.NewPath("spec", "template"))...)
 	if ptr.Deref(j.Spec.CompletionMode, "") == batchv1.IndexedCompletion &&
 		ptr.Deref(j.Spec.Completions, 0) > manyCompletions && ptr.Deref(j.Spec.Parallelism, 0) > parallelismOfMany {
 		out = append(out, "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail")

@@ -12,7 +12,7 @@ import (
 
 func validateJobUpdate(j, old *batchv1.Job) field.ErrorList {
 	s, was, at := &j.Spec, &old.Spec, field.NewPath("spec")
-	errs := validateJobSpec(s, metavalidation.LabelSelectorHasInvalidLabelValue(was.Selector), at)
+	errs := validateJobSpec(s, &was.Template, metavalidation.LabelSelectorHasInvalidLabelValue(was.Selector), at)
 	errs = append(errs, validateCompletionsUpdate(s, was, at.Child("completions"))...)
 	errs = append(errs, check.Unchanged(s.Selector, was.Selector, at.Child("selector"))...)
 	errs = append(errs, validateTemplateUpdate(j, old, at.Child("template"))...)

@@ -31,7 +31,7 @@ const (
 
 func validateJob(j *batchv1.Job) field.ErrorList {
 	errs := validateGenerated(j, true)
-	errs = append(errs, validateJobSpec(&j.Spec, false, field.NewPath("spec"))...)
+	errs = append(errs, validateJobSpec(&j.Spec, nil, false, field.NewPath("spec"))...)
 	return append(errs, validateHostname(j)...)
 }
 
@@ -81,9 +81,10 @@ func validateGenerated(j *batchv1.Job, prefixed bool) field.ErrorList {
 }
 
 // validateJobSpec checks the spec of a job that has its selector; lax lets it
-// have label values that were accepted once.
-func validateJobSpec(s *batchv1.JobSpec, lax bool, at *field.Path) field.ErrorList {
-	errs := validateWork(s, at)
+// have label values that were accepted once. old is the stored template, nil at
+// creation.
+func validateJobSpec(s *batchv1.JobSpec, old *corev1.PodTemplateSpec, lax bool, at *field.Path) field.ErrorList {
+	errs := validateWork(s, old, at)
 	if s.Selector == nil {
 		errs = append(errs, field.Required(at.Child("selector"), ""))
 	} else {
@@ -98,8 +99,8 @@ func validateJobSpec(s *batchv1.JobSpec, lax bool, at *field.Path) field.ErrorLi
 
 // validateTemplate checks the job that a cron job makes. Its selector is made
 // with each job.
-func validateTemplate(s *batchv1.JobSpec, at *field.Path) field.ErrorList {
-	errs := validateWork(s, at)
+func validateTemplate(s *batchv1.JobSpec, old *corev1.PodTemplateSpec, at *field.Path) field.ErrorList {
+	errs := validateWork(s, old, at)
 	if s.Selector != nil {
 		errs = append(errs, field.Invalid(at.Child("selector"), s.Selector, "`selector` will be auto-generated"))
 	}
@@ -110,7 +111,7 @@ func validateTemplate(s *batchv1.JobSpec, at *field.Path) field.ErrorList {
 }
 
 // validateWork checks all of a spec but its selector.
-func validateWork(s *batchv1.JobSpec, at *field.Path) field.ErrorList {
+func validateWork(s *batchv1.JobSpec, old *corev1.PodTemplateSpec, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	nonNegative := func(name string, n *int32) {
 		if n != nil {
@@ -156,7 +157,7 @@ func validateWork(s *batchv1.JobSpec, at *field.Path) field.ErrorList {
 		}
 		errs = append(errs, check.OneOf(*p, allowed, at.Child("podReplacementPolicy"))...)
 	}
-	errs = append(errs, core.ValidatePodTemplateSpec(&s.Template, at.Child("template"), core.PodSpecOptions{})...)
+	errs = append(errs, core.ValidatePodTemplateSpec(&s.Template, at.Child("template"), core.TemplateOptions(old))...)
 	restart := at.Child("template", "spec", "restartPolicy")
 	switch p := s.Template.Spec.RestartPolicy; {
 	case p == corev1.RestartPolicyAlways || p == "":

@@ -1,4 +1,4 @@
-package apps
+package check
 
 import (
 	"strconv"
@@ -7,35 +7,33 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"proa/resource/check"
 )
 
-// validateCountOrPercent checks "3" or "25%"; neither may be negative. A value
+// CountOrPercent checks "3" or "25%"; neither may be negative. A value
 // that is missing stands for 0.
-func validateCountOrPercent(v *intstr.IntOrString, at *field.Path) field.ErrorList {
+func CountOrPercent(v *intstr.IntOrString, at *field.Path) field.ErrorList {
 	switch {
 	case v == nil:
 		return nil
 	case v.Type == intstr.String:
-		return check.Messages(validation.IsValidPercent(v.StrVal), v, at)
+		return Messages(validation.IsValidPercent(v.StrVal), v, at)
 	case v.Type == intstr.Int:
-		return check.NonNegative(int64(v.IntVal), at)
+		return NonNegative(int64(v.IntVal), at)
 	}
 	return field.ErrorList{field.Invalid(at, v, "must be an integer or percentage (e.g '5%%')")}
 }
 
-// validateAtMost100Percent leaves counts alone.
-func validateAtMost100Percent(v *intstr.IntOrString, at *field.Path) field.ErrorList {
+// AtMost100Percent leaves counts alone.
+func AtMost100Percent(v *intstr.IntOrString, at *field.Path) field.ErrorList {
 	if p, ok := percent(v); ok && p > 100 {
 		return field.ErrorList{field.Invalid(at, v, "must not be greater than 100%")}
 	}
 	return nil
 }
 
-// amount is the number in a count or a percentage: enough to tell whether it is
+// Amount is the number in a count or a percentage: enough to tell whether it is
 // zero.
-func amount(v *intstr.IntOrString) int {
+func Amount(v *intstr.IntOrString) int {
 	if p, ok := percent(v); ok {
 		return p
 	}
