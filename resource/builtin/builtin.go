@@ -12,8 +12,12 @@ import (
 	"proa/resource/coordination"
 	"proa/resource/core"
 	"proa/resource/discovery"
+	"proa/resource/networking"
+	"proa/resource/node"
+	"proa/resource/policy"
 	"proa/resource/rbac"
 	"proa/resource/scheduling"
+	"proa/resource/storage"
 )
 
 // Definitions makes every row, anew at each call: each group's in alphabetical
@@ -26,10 +30,14 @@ func Definitions() []*resource.Definition {
 		authorization.Rows(),
 		batch.Rows(),
 		certificates.Rows(),
+		networking.Rows(),
+		policy.Rows(),
 		rbac.Rows(),
-		coordination.Rows(),
-		discovery.Rows(),
+		storage.Rows(),
 		scheduling.Rows(),
+		coordination.Rows(),
+		node.Rows(),
+		discovery.Rows(),
 	)
 }
 

@@ -12,7 +12,7 @@ func TestBuiltinRows(t *testing.T) {
 	for i, d := range builtin.Definitions() {
 		t.Run(d.GroupResource().String(), func(t *testing.T) {
 			t.Parallel()
-			resourcetest.Check(t, d, int64(i)+1, 40)
+			resourcetest.Check(t, d, int64(i)+1, 15)
 		})
 	}
 }
