@@ -25,6 +25,7 @@ import (
 	"proa/apiserver/managed"
 	"proa/apiserver/metrics"
 	"proa/apiserver/rest"
+	"proa/apiserver/subresource"
 	"proa/auth"
 	"proa/cache"
 	"proa/resource"
@@ -126,9 +127,12 @@ func New(c Config) (*Server, error) {
 	s.discovery = &discovery.Handler{Table: c.Table, Address: c.Address}
 	s.health = s.checks()
 	s.api = (&rest.API{
-		Table: c.Table, Hub: c.Hub, Admission: c.Admission, Authorizer: c.Authorizer, Connects: c.Connects,
+		Table: c.Table, Hub: c.Hub, Admission: c.Admission, Authorizer: c.Authorizer,
 		Managed: c.Managed, Log: c.Log, WatchTimeout: c.WatchTimeout, Draining: s.drain, Observe: s.metrics,
 	}).Complete()
+	connects := subresource.Pods(s.api)
+	connects.Add(c.Connects)
+	s.api.Connects = connects
 	// The order of the chain, from the outside in.
 	s.serve = s.authenticate(s.impersonate(s.limit(s.authorize(s.deadline(s.dispatch)))))
 	return s, nil

@@ -30,15 +30,19 @@ func (r Registry) Add(more Registry) {
 // Handler answers requests in one of two ways. Either Answer is set, or Stream.
 type Handler struct {
 	// New makes what the body of a POST is decoded into, of kind Kind (which
-	// the Connect of the definition repeats for discovery).
+	// the Connect of the definition repeats for discovery). Virtual resources
+	// leave them to their definition, which also defaults and validates.
 	New  func() runtime.Object
 	Kind schema.GroupVersionKind
 	// Default fills in what the client left out.
 	Default func(in runtime.Object)
 	// Answer does the work of a POST and returns what is sent with 201, in its
-	// served form. Admission has passed the
-	// body as the creation of the subresource.
+	// served form. Admission has passed the body as the creation of the
+	// subresource.
 	Answer func(ctx context.Context, c *Input) (runtime.Object, error)
+	// Validates: Answer calls Input.Validate itself, once it has completed the
+	// body, and before its work has an effect.
+	Validates bool
 
 	// Options reads the query into the options of the subresource (such as
 	// PodExecOptions), which admission sees. Nil where there are none.
@@ -54,6 +58,8 @@ type Input struct {
 	// Object is the body, never nil.
 	Object runtime.Object
 	DryRun bool
+	// Validate passes the completed body through the validators of admission.
+	Validate func(runtime.Object) error
 }
 
 // Stream is a request that the handler answers by itself.

@@ -6,6 +6,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"proa/admission"
 	"proa/apiserver/codec"
@@ -85,8 +86,15 @@ func (a *API) serveAnswer(w http.ResponseWriter, r *http.Request, c *request.Cal
 	if err != nil {
 		return err
 	}
-	obj := h.New()
-	warnings, err := codec.Decode(f, b, obj, h.Kind, validationOf(o.FieldValidation), a.known)
+	virtual := c.Match.Virtual && h.New == nil
+	kind := h.Kind
+	var obj runtime.Object
+	if virtual {
+		obj, kind = c.Match.Served.New(), c.Match.Served.GroupVersionKind()
+	} else {
+		obj = h.New()
+	}
+	warnings, err := codec.Decode(f, b, obj, kind, validationOf(o.FieldValidation), a.known)
 	if err != nil {
 		return err
 	}
@@ -96,13 +104,9 @@ func (a *API) serveAnswer(w http.ResponseWriter, r *http.Request, c *request.Cal
 	if h.Default != nil {
 		h.Default(obj)
 	}
-	if m, ok := obj.(metav1.Object); ok && c.Subresource != "" {
-		wipe(m)
-		if err := placeInNamespace(c, m); err != nil {
+	if m, ok := obj.(resource.Object); ok {
+		if err := a.completeBody(c, m, virtual); err != nil {
 			return err
-		}
-		if m.GetName() == "" {
-			m.SetName(c.Name)
 		}
 	}
 	at := attributes(c, admission.Create, isDryRun(o.DryRun))
@@ -110,10 +114,16 @@ func (a *API) serveAnswer(w http.ResponseWriter, r *http.Request, c *request.Cal
 	if err := a.admit(r.Context(), a.Admission.Mutate, at); err != nil {
 		return err
 	}
-	if err := a.admit(r.Context(), a.Admission.Validate, at); err != nil {
-		return err
+	validate := func(obj runtime.Object) error {
+		at.Object = obj
+		return a.admit(r.Context(), a.Admission.Validate, at)
 	}
-	out, err := h.Answer(r.Context(), &connect.Input{Call: c, Object: obj, DryRun: isDryRun(o.DryRun)})
+	if !h.Validates {
+		if err := validate(obj); err != nil {
+			return err
+		}
+	}
+	out, err := h.Answer(r.Context(), &connect.Input{Call: c, Object: obj, DryRun: isDryRun(o.DryRun), Validate: validate})
 	if err != nil {
 		return err
 	}
@@ -122,7 +132,24 @@ func (a *API) serveAnswer(w http.ResponseWriter, r *http.Request, c *request.Cal
 			s.Code = http.StatusCreated
 		}
 	} else if out.GetObjectKind().GroupVersionKind().Empty() {
-		out.GetObjectKind().SetGroupVersionKind(h.Kind)
+		out.GetObjectKind().SetGroupVersionKind(kind)
 	}
 	return a.answer(w, r, c, http.StatusCreated, out)
+}
+
+// completeBody settles the metadata of a body, and checks that of a virtual
+// resource, which no handler has to do.
+func (a *API) completeBody(c *request.Call, obj resource.Object, virtual bool) error {
+	wipe(obj)
+	if err := placeInNamespace(c, obj); err != nil {
+		return err
+	}
+	if !virtual {
+		if obj.GetName() == "" {
+			obj.SetName(c.Name)
+		}
+		return nil
+	}
+	c.Match.Served.Default(obj)
+	return invalid(c.Match.Definition, obj, c.Match.Validate(obj))
 }

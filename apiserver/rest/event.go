@@ -83,6 +83,12 @@ func (e *eventEncoder) frame(ev *cache.WatchEvent) ([]byte, error) {
 		js, err = table.Partial(entry, e.out.Version)
 	default:
 		js, err = table.JSON(entry, e.call.Match.Served)
+		if err == nil {
+			scratch := codec.Buffer()
+			defer codec.Release(scratch)
+			*scratch = table.AppendTyped(*scratch, js, e.call.Match.Served)
+			js = *scratch
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"proa/apiserver/negotiate"
 	"proa/apiserver/request"
 	"proa/apiserver/respond"
+	"proa/apiserver/table"
 	"proa/resource"
 )
 
@@ -258,7 +259,7 @@ func (a *API) tracked(c *request.Call, live, obj resource.Object, manager string
 }
 
 // served returns live, or an empty object where there is none, in the served
-// version. It may be shared.
+// version and with its kind. It shares memory with live.
 func (a *API) served(c *request.Call, live resource.Object) (resource.Object, error) {
 	s := c.Match.Served
 	if live == nil {
@@ -266,15 +267,11 @@ func (a *API) served(c *request.Call, live resource.Object) (resource.Object, er
 		empty.GetObjectKind().SetGroupVersionKind(s.GroupVersionKind())
 		return empty, nil
 	}
-	if s.Storage {
-		return live, nil
-	}
-	out, err := s.To(live)
+	obj, err := table.Converted(live, s)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	out.GetObjectKind().SetGroupVersionKind(s.GroupVersionKind())
-	return out, nil
+	return table.Typed(obj, s.GroupVersionKind()), nil
 }
 
 func createFrom(dryRun []string, manager, validation string) *metav1.CreateOptions {

@@ -18,6 +18,7 @@ import (
 	"proa/apiserver/negotiate"
 	"proa/apiserver/patch"
 	"proa/apiserver/request"
+	"proa/apiserver/table"
 	"proa/resource"
 )
 
@@ -73,11 +74,12 @@ func (a *API) serveScale(w http.ResponseWriter, r *http.Request, c *request.Call
 		}
 		obj := live.DeepCopyObject().(resource.Object)
 		d.Scale.Set(obj, after.Spec.Replicas)
+		obj.GetObjectKind().SetGroupVersionKind(d.GroupVersionKind())
 		if a.Managed != nil {
 			// The change belongs to whoever scaled, under this subresource.
 			plain := c.Match
 			plain.Served = &d.Served[0]
-			if err := a.Managed.Update(plain, "scale", live, obj, m.manager); err != nil {
+			if err := a.Managed.Update(plain, "scale", table.Typed(live, d.GroupVersionKind()), obj, m.manager); err != nil {
 				a.Log.Warn("managed fields were not recorded", "err", err)
 			}
 		}
@@ -120,6 +122,9 @@ func (a *API) readScale(r *http.Request, c *request.Call) (func(*autoscalingv1.S
 			c.Warn(w)
 		}
 		if err := checkName(c, in); err != nil {
+			return nil, nil, err
+		}
+		if err := placeInNamespace(c, in); err != nil {
 			return nil, nil, err
 		}
 		m := &scaling{manager: managed.Manager(o.FieldManager, c.UserAgent)}

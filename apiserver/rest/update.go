@@ -58,6 +58,14 @@ func MainHooks(m resource.Match) *resource.UpdateHooks {
 	}
 }
 
+// Untouched are the hooks of changes that the API server makes itself, and
+// which need no rules but its own.
+var Untouched = &resource.UpdateHooks{
+	PrepareUpdate:  func(*resource.Request, resource.Object, resource.Object) {},
+	ValidateUpdate: func(_, _ resource.Object) field.ErrorList { return nil },
+	Warnings:       func(_, _ resource.Object) []string { return nil },
+}
+
 // Modify changes one object: it reads it, changes it, takes it through
 // admission and validation, and stores it if it is still the same; if not, it
 // begins anew with what it has become.

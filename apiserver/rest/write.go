@@ -33,6 +33,7 @@ func (a *API) sendResult(w http.ResponseWriter, r *http.Request, c *request.Call
 			if err != nil {
 				return err
 			}
+			obj = table.Typed(obj, c.Match.Served.GroupVersionKind())
 			return a.sendObject(w, r, c, out, code, obj, c.Match.Served.GroupVersionKind())
 		}
 		// What was not stored is of nobody else's interest, but its reduced
@@ -121,7 +122,10 @@ func (a *API) appendEntryJSON(dst []byte, c *request.Call, out negotiate.Output,
 		return append(dst, b...), err
 	}
 	b, err := table.JSON(e, c.Match.Served)
-	return append(dst, b...), err
+	if err != nil {
+		return dst, err
+	}
+	return table.AppendTyped(dst, b, c.Match.Served), nil
 }
 
 // finishText turns compact JSON into what the client asked for.
@@ -222,12 +226,8 @@ func (a *API) sendList(w http.ResponseWriter, r *http.Request, c *request.Call, 
 
 func appendListJSON(dst []byte, s *resource.Served, out negotiate.Output, meta metav1.ListMeta, entries []*cache.Entry) ([]byte, error) {
 	kind, version := s.Kind+"List", s.GroupVersion.String()
-	strip := 0
 	if out.As == negotiate.PartialList {
 		kind, version = "PartialObjectMetadataList", "meta.k8s.io/"+out.Version
-	} else {
-		// Items of a typed list do not repeat their kind.
-		strip = len(`{"kind":"","apiVersion":"",`) + len(s.Kind) + len(version)
 	}
 	dst = append(dst, `{"kind":"`...)
 	dst = append(dst, kind...)
@@ -248,13 +248,11 @@ func appendListJSON(dst []byte, s *resource.Served, out negotiate.Output, meta m
 		if out.As == negotiate.PartialList {
 			b, err = table.Partial(e, out.Version)
 		} else {
+			// Items of a typed list do not repeat their kind.
 			b, err = table.JSON(e, s)
 		}
 		if err != nil {
 			return dst, err
-		}
-		if strip > 0 && len(b) > strip && b[strip-1] == ',' {
-			dst, b = append(dst, '{'), b[strip:]
 		}
 		dst = append(dst, b...)
 	}

@@ -2,10 +2,12 @@ package table
 
 import (
 	"encoding/json"
+	"reflect"
 	"strconv"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"proa/apiserver/codec"
 	"proa/cache"
@@ -97,7 +99,7 @@ func (t *Writer) row(dst []byte, e *cache.Entry) ([]byte, error) {
 		if err != nil {
 			return dst, err
 		}
-		dst = append(dst, b...)
+		dst = AppendTyped(dst, b, t.Served)
 	default:
 		b, err := Partial(e, t.Version)
 		if err != nil {
@@ -141,7 +143,8 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 	return append(dst, b...), err
 }
 
-// JSON is an entry as compact JSON in a served version, made once.
+// JSON is an entry as compact JSON in a served version, without its kind, as
+// it stands in a list. It is made once.
 func JSON(e *cache.Entry, s *resource.Served) ([]byte, error) {
 	return e.Encoding(cache.EncodingKey{Version: s.GroupVersion.String(), Format: "json"}, func() ([]byte, error) {
 		obj, err := Converted(e.Object, s)
@@ -152,7 +155,24 @@ func JSON(e *cache.Entry, s *resource.Served) ([]byte, error) {
 	})
 }
 
-// Converted is a stored object in a served version. Both may be shared.
+// AppendTyped appends an object encoded without its kind, with it.
+func AppendTyped(dst, js []byte, s *resource.Served) []byte {
+	dst = append(dst, `{"kind":"`...)
+	dst = append(dst, s.Kind...)
+	dst = append(dst, `","apiVersion":"`...)
+	if s.GroupVersion.Group != "" {
+		dst = append(append(dst, s.GroupVersion.Group...), '/')
+	}
+	dst = append(dst, s.GroupVersion.Version...)
+	dst = append(dst, '"')
+	if len(js) > 2 {
+		dst = append(dst, ',')
+	}
+	return append(dst, js[1:]...)
+}
+
+// Converted is a stored object in a served version, without its kind. Both may
+// be shared.
 func Converted(obj resource.Object, s *resource.Served) (resource.Object, error) {
 	if s.Storage {
 		return obj, nil
@@ -161,8 +181,17 @@ func Converted(obj resource.Object, s *resource.Served) (resource.Object, error)
 	if err != nil {
 		return nil, err
 	}
-	out.GetObjectKind().SetGroupVersionKind(s.GroupVersionKind())
+	out.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
 	return out, nil
+}
+
+// Typed is a shallow copy of a shared object with its kind set.
+func Typed(obj resource.Object, gvk schema.GroupVersionKind) resource.Object {
+	v := reflect.New(reflect.TypeOf(obj).Elem())
+	v.Elem().Set(reflect.ValueOf(obj).Elem())
+	out := v.Interface().(resource.Object)
+	out.GetObjectKind().SetGroupVersionKind(gvk)
+	return out
 }
 
 // Partial is an entry as PartialObjectMetadata in JSON, made once.

@@ -32,6 +32,7 @@ func Pod() *resource.Definition {
 		Warnings:       podWarnings,
 		Spec:           func(p *corev1.Pod) any { return &p.Spec },
 		Graceful:       podGracePeriod,
+		ReturnDeleted:  true,
 		Updates: map[string]resource.Update[*corev1.Pod]{
 			"status": {
 				PrepareUpdate:  preparePodStatus,

@@ -25,6 +25,7 @@ func ServiceAccount() *resource.Definition {
 		New:            func() *corev1.ServiceAccount { return new(corev1.ServiceAccount) },
 		NewList:        func() runtime.Object { return new(corev1.ServiceAccountList) },
 		ValidateName:   apivalidation.ValidateServiceAccountName,
+		ReturnDeleted:  true,
 		PrepareCreate:  prepareServiceAccount,
 		PrepareUpdate:  func(r *resource.Request, sa, _ *corev1.ServiceAccount) { prepareServiceAccount(r, sa) },
 		ValidateUpdate: func(_, _ *corev1.ServiceAccount) field.ErrorList { return nil },
