@@ -13,6 +13,8 @@ import (
 
 func preparePodCreate(_ *resource.Request, p *corev1.Pod) {
 	p.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: QOSClass(p)}
+	// Admission may have chosen the account.
+	p.Spec.DeprecatedServiceAccount = p.Spec.ServiceAccountName
 	DropDisabledPodFields(&p.Spec, nil)
 	gateScheduling(p)
 	mergeMatchLabelKeys(p)

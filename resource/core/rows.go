@@ -6,10 +6,17 @@ import "proa/resource"
 func Rows() []*resource.Definition {
 	return []*resource.Definition{
 		ConfigMap(),
+		Endpoints(),
 		Event(),
+		LimitRange(),
 		Namespace(),
 		Node(),
+		PersistentVolume(),
+		PersistentVolumeClaim(),
 		Pod(),
+		PodTemplate(),
+		ReplicationController(),
+		ResourceQuota(),
 		Secret(),
 		ServiceAccount(),
 	}
