@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,11 +148,14 @@ func TestLogger(t *testing.T) {
 		}
 		return a
 	}})
-	l := newLogger(h, func(msg string) { fatal = append(fatal, msg) })
+	var muted atomic.Bool
+	l := newLogger(h, &muted, func(msg string) { fatal = append(fatal, msg) })
 	l.Info("chatter")
 	l.WithField("id", "x").Warn("careful")
 	l.Warn("failed check for fsverity support")
 	l.WithError(errors.New("boom")).Fatal("cannot go on")
+	muted.Store(true)
+	l.Error("after the end")
 	const want = "level=WARN msg=careful id=x\nlevel=ERROR msg=\"cannot go on\" error=boom\n"
 	if out.String() != want {
 		t.Errorf("got:\n%s", out.String())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 )
@@ -12,8 +13,10 @@ import (
 // hands its records to h. Levels that h does not want are dropped by logrus
 // before a record is made. containerd's Info is chatty (several lines per pod)
 // and of interest to somebody debugging it, so it arrives as Debug. A Fatal,
-// which in the daemon ends the process, calls fatal instead.
-func newLogger(h slog.Handler, fatal func(msg string)) *logrus.Entry {
+// which in the daemon ends the process, calls fatal instead. Once muted, nothing is
+// said any more: containerd does not stop all that it started, and what it then
+// says about its closed databases is of no use.
+func newLogger(h slog.Handler, muted *atomic.Bool, fatal func(msg string)) *logrus.Entry {
 	l := logrus.New()
 	l.SetOutput(io.Discard)
 	l.SetFormatter(discardFormatter{})
@@ -23,7 +26,7 @@ func newLogger(h slog.Handler, fatal func(msg string)) *logrus.Entry {
 		l.SetLevel(logrus.InfoLevel)
 	}
 	l.ExitFunc = func(int) {}
-	l.AddHook(slogHook{h: h, fatal: fatal})
+	l.AddHook(slogHook{h: h, muted: muted, fatal: fatal})
 	return logrus.NewEntry(l)
 }
 
@@ -34,12 +37,16 @@ func (discardFormatter) Format(*logrus.Entry) ([]byte, error) { return nil, nil 
 
 type slogHook struct {
 	h     slog.Handler
+	muted *atomic.Bool
 	fatal func(string)
 }
 
 func (slogHook) Levels() []logrus.Level { return logrus.AllLevels }
 
 func (s slogHook) Fire(e *logrus.Entry) error {
+	if s.muted.Load() {
+		return nil
+	}
 	level := slogLevel(e.Level)
 	if expected[e.Message] {
 		level = slog.LevelDebug

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	csandbox "github.com/containerd/containerd/v2/core/sandbox"
@@ -39,6 +40,7 @@ type Runtime struct {
 
 	serving sync.WaitGroup
 	stop    sync.Once
+	stopped atomic.Bool
 }
 
 // Start brings the runtime up: it takes the lock on Root, loads the plugins
@@ -85,7 +87,7 @@ func Start(ctx context.Context, c Config) (_ *Runtime, err error) {
 	// The plugins keep this context for their background work.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
-	entry := newLogger(c.Logger.Handler(), func(msg string) { r.fail(errors.New(msg)) })
+	entry := newLogger(c.Logger.Handler(), &r.stopped, func(msg string) { r.fail(errors.New(msg)) })
 	set, background, err := load(run, c, facts, entry)
 	r.set = set
 	if err != nil {
@@ -220,6 +222,7 @@ func (r *Runtime) Endpoint() string { return "unix://" + r.conf.Socket }
 // called more than once.
 func (r *Runtime) Stop() {
 	r.stop.Do(func() {
+		r.stopped.Store(true)
 		if r.grpc != nil {
 			r.grpc.Stop()
 		}

@@ -10,11 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	apitypes "github.com/containerd/containerd/api/types"
 	csandbox "github.com/containerd/containerd/v2/core/sandbox"
 	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/plugin"
+	"github.com/containerd/ttrpc"
 	"github.com/containerd/typeurl/v2"
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -37,6 +40,7 @@ type sandboxer struct {
 	full  csandbox.Controller
 	dirs  sandboxDirs
 	log   *slog.Logger
+	now   func() time.Time
 
 	// viaFull are the sandboxes that upstream's controller was given. After a
 	// restart CRI finds those under upstream's own name.
@@ -62,7 +66,7 @@ func sandboxerPlugin(c Config) plugin.Registration {
 			}
 			return &sandboxer{
 				light: light.(csandbox.Controller), full: full.(csandbox.Controller),
-				dirs: newSandboxDirs(c), log: c.Logger, viaFull: map[string]bool{},
+				dirs: newSandboxDirs(c), log: c.Logger, now: time.Now, viaFull: map[string]bool{},
 			}, nil
 		},
 	}
@@ -171,7 +175,17 @@ func (s *sandboxer) Shutdown(ctx context.Context, id string) error {
 		return err
 	}
 	// The shim may be dead; its leftovers are removed all the same.
-	return errors.Join(s.light.Shutdown(ctx, id), s.dirs.remove(id))
+	err := s.light.Shutdown(ctx, id)
+	if isClosed(err) {
+		err = nil
+	}
+	return errors.Join(err, s.dirs.remove(id))
+}
+
+// isClosed tells that a shim ended while it was spoken to, or a moment before, so
+// that containerd has not taken note yet.
+func isClosed(err error) bool {
+	return errors.Is(err, ttrpc.ErrClosed) || errdefs.IsUnavailable(err)
 }
 
 func (s *sandboxer) markFull(id string) {
@@ -208,7 +222,11 @@ func (s *sandboxer) Platform(ctx context.Context, id string) (imagespec.Platform
 
 // Stop ends the sandbox's process.
 func (s *sandboxer) Stop(ctx context.Context, id string, opts ...csandbox.StopOpt) error {
-	return s.of(id).Stop(ctx, id, opts...)
+	err := s.of(id).Stop(ctx, id, opts...)
+	if isClosed(err) {
+		return nil
+	}
+	return err
 }
 
 // Wait returns when the sandbox has ended.
@@ -218,7 +236,11 @@ func (s *sandboxer) Wait(ctx context.Context, id string) (csandbox.ExitStatus, e
 
 // Status asks for a sandbox's state.
 func (s *sandboxer) Status(ctx context.Context, id string, verbose bool) (csandbox.ControllerStatus, error) {
-	return s.of(id).Status(ctx, id, verbose)
+	st, err := s.of(id).Status(ctx, id, verbose)
+	if isClosed(err) {
+		return csandbox.ControllerStatus{SandboxID: id, State: sandbox.NotReady, ExitedAt: s.now()}, nil
+	}
+	return st, err
 }
 
 // Metrics of the sandbox's process.

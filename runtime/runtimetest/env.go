@@ -65,6 +65,10 @@ func New(t testing.TB) *Env {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The root of a user namespace is nobody here, and has to get to its files.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
 	subnet := claimSubnet(t)
 	name := filepath.Base(dir)
 	env := &Env{
