@@ -202,11 +202,16 @@ func (d *decision) keep(c *v1.Container, kind Kind) {
 	cur := d.Observed.LatestIn(d.current.ID, c.Name)
 	if cur == nil {
 		// From an earlier sandbox it counts only whether it was done.
-		if last := d.Observed.Latest(c.Name); last != nil && last.State == Exited && !d.restarts(c, kind, last) {
+		last := d.Observed.Latest(c.Name)
+		if last != nil && last.State == Exited && !d.restarts(c, kind, last) {
 			return
 		}
 		d.pending++
-		d.start(c.Name, kind, d.Observed.Latest(c.Name))
+		if last != nil && (last.State == Running || last.State == Unknown) {
+			d.stop(last, messageSandboxChanged, nil, true)
+			return
+		}
+		d.start(c.Name, kind, last)
 		return
 	}
 	switch cur.State {

@@ -75,7 +75,11 @@ func (d *decision) initDone(c *v1.Container, past bool) bool {
 		if past {
 			return true
 		}
-		d.start(c.Name, Init, d.Observed.Latest(c.Name))
+		if last := d.Observed.Latest(c.Name); last != nil && (last.State == Running || last.State == Unknown) {
+			d.stop(last, messageSandboxChanged, nil, true)
+		} else {
+			d.start(c.Name, Init, last)
+		}
 		return false
 	}
 	switch cur.State {

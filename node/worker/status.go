@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -69,14 +70,18 @@ func (w *worker) was(c *pod.Container) (started, ready bool) {
 	return false, false
 }
 
-// publish hands the pod's present status to the writer.
-func (w *worker) publish(now time.Time, probes map[string]probeState) {
+// holdStatus is how long a status may be held back because a better one follows.
+const holdStatus = 500 * time.Millisecond
+
+// publish hands the pod's present status to the writer, or holds it back and
+// returns when to look again.
+func (w *worker) publish(now time.Time, probes map[string]probeState) time.Time {
 	stopped := w.teardown.done
 	w.mu.Lock()
 	w.view = view{pod: w.desired, observed: w.observed, stopped: stopped, refused: w.rejected != nil, orphan: w.orphan}
 	w.mu.Unlock()
 	if w.orphan {
-		return
+		return time.Time{}
 	}
 	if r := w.rejected; r != nil {
 		w.finalize(v1.PodStatus{
@@ -86,7 +91,7 @@ func (w *worker) publish(now time.Time, probes map[string]probeState) {
 			Message:            "Pod was rejected: " + r.Message,
 			StartTime:          &metav1.Time{Time: w.start},
 		}, stopped)
-		return
+		return time.Time{}
 	}
 	states := make(map[string]status.Probe, len(probes))
 	for id, s := range probes {
@@ -108,13 +113,41 @@ func (w *worker) publish(now time.Time, probes map[string]probeState) {
 		StartTime:  w.start,
 		Now:        now,
 	})
+	if !w.superseded(&s) {
+		w.held = time.Time{}
+	} else {
+		if w.held.IsZero() {
+			w.held = now
+		}
+		if due := w.held.Add(holdStatus); now.Before(due) {
+			w.previous = s
+			return due
+		}
+	}
 	w.finalize(s, stopped)
+	return time.Time{}
+}
+
+// superseded reports whether a status tells little and is about to be overtaken,
+// so that sending it would only be one more write: between sandbox and
+// containers, and between the end of the containers and the end of the pod.
+func (w *worker) superseded(s *v1.PodStatus) bool {
+	switch {
+	case w.sent == "":
+		return false
+	case w.stop != nil:
+		return !w.teardown.done && !w.observed.Active()
+	case s.Phase != v1.PodPending || w.sent != v1.PodPending || len(w.starting) == 0:
+		return false
+	}
+	ran := func(cs v1.ContainerStatus) bool { return cs.State.Waiting == nil }
+	return len(w.reasons) == 0 && !slices.ContainsFunc(s.ContainerStatuses, ran) && !slices.ContainsFunc(s.InitContainerStatuses, ran)
 }
 
 // finalize hands a status over, and asks for the pod's final deletion when it is
 // due.
 func (w *worker) finalize(s v1.PodStatus, stopped bool) {
-	w.previous = s
+	w.previous, w.sent = s, s.Phase
 	w.cfg.Statuses.Set(w.uid, s)
 	if stopped && w.desired.DeletionTimestamp != nil {
 		w.cfg.Statuses.Finalize(w.uid)

@@ -65,8 +65,12 @@ type worker struct {
 	rejected   *Rejection
 	conditions []v1.PodCondition
 	teardown   teardownState
-	previous   v1.PodStatus
-	gone       bool
+	// previous is the status computed last; sent is the phase last handed over,
+	// and held is since when newer ones are held back.
+	previous v1.PodStatus
+	sent     v1.PodPhase
+	held     time.Time
+	gone     bool
 }
 
 func newWorker(cfg *Config, p *v1.Pod, done func(*worker)) *worker {
@@ -190,8 +194,10 @@ func (w *worker) step() time.Time {
 	if w.gone {
 		return time.Time{}
 	}
-	w.publish(now, probes)
 	w.execute(plan)
+	if at := w.publish(now, probes); !at.IsZero() && (wake.IsZero() || at.Before(wake)) {
+		wake = at
+	}
 	w.prune()
 	return wake
 }
