@@ -20,6 +20,7 @@ type Cache struct {
 	hub         *Hub
 	root        string
 	transformer Transformer
+	envelope    []byte // see the function
 
 	// live is closed when the cache has been loaded, gone when the resource is
 	// no longer served.
@@ -49,6 +50,7 @@ func newCache(h *Hub, def *resource.Definition) *Cache {
 		Definition:  def,
 		hub:         h,
 		root:        def.Root(),
+		envelope:    envelope(def),
 		transformer: h.opts.Transformer(def),
 		live:        make(chan struct{}),
 		gone:        make(chan struct{}),

@@ -89,6 +89,9 @@ type encoding struct {
 // An encoding that nobody asked for in a while may be forgotten and made
 // again. Errors are not kept.
 func (e *Entry) Encoding(key EncodingKey, make func() ([]byte, error)) ([]byte, error) {
+	if e.cache == nil {
+		return make() // not an entry of a cache
+	}
 	enc := e.encoding(key)
 	if data := enc.data.Load(); data != nil {
 		if !enc.used.Load() {

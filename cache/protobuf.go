@@ -1,10 +1,13 @@
 package cache
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"proa/resource"
 )
 
 // protobufMagic begins every stored value and every response in protobuf.
@@ -36,18 +39,11 @@ func (e *Entry) Protobuf(dst []byte) ([]byte, error) {
 
 // rawProtobuf returns the message inside the stored envelope.
 func (e *Entry) rawProtobuf() ([]byte, error) {
-	if len(e.stored) < 4 || string(e.stored[:4]) != protobufMagic {
+	if e.cache == nil || len(e.cache.envelope) == 0 {
 		return nil, errNoProtobuf
 	}
-	def := e.cache.Definition
-	b := e.stored[4:]
-	// TypeMeta comes first, then the message.
-	meta, b, ok := field(b, 1<<3|2)
+	b, ok := bytes.CutPrefix(e.stored, e.cache.envelope)
 	if !ok {
-		return nil, errNoProtobuf
-	}
-	var tm runtime.TypeMeta
-	if err := tm.Unmarshal(meta); err != nil || tm.Kind != def.Kind || tm.APIVersion != def.Storage.String() {
 		return nil, errNoProtobuf
 	}
 	raw, _, ok := field(b, 2<<3|2)
@@ -55,6 +51,19 @@ func (e *Entry) rawProtobuf() ([]byte, error) {
 		return nil, errNoProtobuf
 	}
 	return raw, nil
+}
+
+// envelope returns what begins every stored object of def in protobuf: the
+// magic, and the type in a runtime.Unknown.
+func envelope(def *resource.Definition) []byte {
+	u := runtime.Unknown{TypeMeta: runtime.TypeMeta{APIVersion: def.Storage.String(), Kind: def.Kind}}
+	b, err := u.TypeMeta.Marshal()
+	if err != nil {
+		return nil // never; and then nothing is taken for protobuf
+	}
+	out := append([]byte(protobufMagic), 1<<3|2)
+	out = binary.AppendUvarint(out, uint64(len(b)))
+	return append(out, b...)
 }
 
 // field takes a length-delimited field with the given tag off the front of b.
