@@ -4,6 +4,7 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -75,6 +76,16 @@ func (o *Objects) StorageClass(ctx context.Context, name string) (*storagev1.Sto
 // StorageClasses returns all storage classes.
 func (o *Objects) StorageClasses(ctx context.Context) ([]*storagev1.StorageClass, error) {
 	return o.storageClasses.list(ctx, "", cache.Any)
+}
+
+// Pods returns the pods of a namespace.
+func (o *Objects) Pods(ctx context.Context, namespace string) ([]*corev1.Pod, error) {
+	return o.pods.list(ctx, namespace, cache.Any)
+}
+
+// IngressClasses returns all ingress classes.
+func (o *Objects) IngressClasses(ctx context.Context) ([]*networkingv1.IngressClass, error) {
+	return o.ingressClasses.list(ctx, "", cache.Any)
 }
 
 // CSIDriver returns a CSI driver.

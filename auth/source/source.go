@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -43,6 +44,7 @@ type Objects struct {
 	priorityClasses kind[*schedulingv1.PriorityClass]
 	storageClasses  kind[*storagev1.StorageClass]
 	csiDrivers      kind[*storagev1.CSIDriver]
+	ingressClasses  kind[*networkingv1.IngressClass]
 }
 
 // New serves the kinds that the view of the table has.
@@ -61,6 +63,7 @@ func New(hub *cache.Hub, view *resource.View) *Objects {
 	o.priorityClasses.find(hub, view, schedulingv1.SchemeGroupVersion.WithResource("priorityclasses"))
 	o.storageClasses.find(hub, view, storagev1.SchemeGroupVersion.WithResource("storageclasses"))
 	o.csiDrivers.find(hub, view, storagev1.SchemeGroupVersion.WithResource("csidrivers"))
+	o.ingressClasses.find(hub, view, networkingv1.SchemeGroupVersion.WithResource("ingressclasses"))
 	return o
 }
 

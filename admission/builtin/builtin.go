@@ -1,0 +1,83 @@
+// Package builtin lists the admission plugins of this product, in upstream's
+// order.
+package builtin
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/utils/clock"
+
+	"proa/admission"
+	"proa/admission/certificates"
+	"proa/admission/claimresize"
+	"proa/admission/ingressclass"
+	"proa/admission/limitranger"
+	"proa/admission/namespacelifecycle"
+	"proa/admission/noderestriction"
+	"proa/admission/nodetaint"
+	"proa/admission/podsecurity"
+	"proa/admission/podtopology"
+	"proa/admission/priority"
+	"proa/admission/rbacescalation"
+	"proa/admission/serviceaccount"
+	"proa/admission/storageclass"
+	"proa/admission/storageprotection"
+	"proa/admission/tolerationseconds"
+	"proa/auth"
+	"proa/auth/rbac"
+	"proa/auth/source"
+)
+
+// Config is what the plugins work with. All of it is required but Disabled.
+type Config struct {
+	Objects    *source.Objects
+	Authorizer auth.Authorizer
+	Policy     *rbac.Index
+	Clock      clock.Clock
+	// Disabled names plugins to leave out.
+	Disabled []string
+}
+
+// Chain makes the plugins that are on by default, and NodeRestriction. It
+// fails on a disabled name that it does not know.
+func Chain(c Config) (admission.Chain, error) {
+	security, err := podsecurity.New(c.Objects)
+	if err != nil {
+		return nil, err
+	}
+	all := admission.Chain{
+		namespacelifecycle.New(c.Objects),
+		limitranger.New(c.Objects),
+		serviceaccount.New(c.Objects, c.Clock, func() string { return rand.String(5) }),
+		noderestriction.New(c.Objects, c.Authorizer),
+		nodetaint.New(),
+		security,
+		priority.New(c.Objects),
+		tolerationseconds.New(tolerationseconds.DefaultSeconds, tolerationseconds.DefaultSeconds),
+		storageclass.New(c.Objects),
+		storageprotection.New(),
+		claimresize.New(c.Objects),
+		certificates.NewApproval(c.Authorizer),
+		certificates.NewSigning(c.Authorizer),
+		certificates.NewSubject(),
+		ingressclass.New(c.Objects),
+		podtopology.New(c.Objects),
+	}
+	known := map[string]bool{}
+	on := admission.Chain{}
+	for _, p := range all {
+		known[p.Name()] = true
+		if !slices.Contains(c.Disabled, p.Name()) {
+			on = append(on, p)
+		}
+	}
+	for _, name := range c.Disabled {
+		if !known[name] {
+			return nil, fmt.Errorf("there is no admission plugin %q to disable", name)
+		}
+	}
+	// Not a plugin to users: it cannot be left out.
+	return append(on, rbacescalation.New(c.Policy, c.Authorizer)), nil
+}
