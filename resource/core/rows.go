@@ -18,6 +18,7 @@ func Rows() []*resource.Definition {
 		ReplicationController(),
 		ResourceQuota(),
 		Secret(),
+		Service(),
 		ServiceAccount(),
 	}
 }
