@@ -180,9 +180,10 @@ func writeNew(root *os.File, p payload, own func(*os.File) error, now time.Time)
 	if err != nil {
 		return "", &fs.PathError{Op: "mkdir", Path: filepath.Join(root.Name(), name), Err: err}
 	}
+	made := name
 	defer func() {
 		if err != nil {
-			_ = beneath.RemoveAll(root, name)
+			_ = beneath.RemoveAll(root, made)
 		}
 	}()
 	dir, err := beneath.OpenNoLinks(root, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
