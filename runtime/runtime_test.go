@@ -158,7 +158,9 @@ func TestTeardownAfterKill(t *testing.T) {
 
 	// The images are still there for the next start, and the dead are known to
 	// be dead.
-	env.Network.MTU = 0
+	if err := embedded.PrepareState(env.Config.State); err != nil {
+		t.Fatal(err)
+	}
 	if err := cni.Setup(ctx, env.Network); err != nil {
 		t.Fatal(err)
 	}

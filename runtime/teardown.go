@@ -84,9 +84,7 @@ func Teardown(ctx context.Context, c TeardownConfig) error {
 		// Nothing is deleted then: a mount may lead to somebody's data.
 		return errors.Join(append(errs, err)...)
 	}
-	for _, dir := range []string{shimSockets, c.State} {
-		errs = append(errs, removeContent(dir))
-	}
+	errs = append(errs, removeContent(shimSockets), embedded.ReleaseState(c.State))
 	if c.Socket != "" {
 		errs = append(errs, removeFile(c.Socket), removeFile(c.Socket+".ttrpc"))
 	}

@@ -87,6 +87,16 @@ func TestStartSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestIsMounted(t *testing.T) {
+	t.Parallel()
+	const info = "40 22 0:40 / /run/proa/s rw,nosuid - tmpfs proa-state rw\n41 22 0:41 / /run/other rw - tmpfs tmpfs rw\n42 22 0:42 / /x rw - ext4 proa-state rw\n"
+	for dir, want := range map[string]bool{"/run/proa/s": true, "/run/proa/s/": true, "/run/proa": false, "/run/other": false, "/x": false} {
+		if got := isMounted(info, dir); got != want {
+			t.Errorf("%s: %t", dir, got)
+		}
+	}
+}
+
 func TestLock(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

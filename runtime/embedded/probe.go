@@ -79,13 +79,14 @@ func checkBinaries(c Config) error {
 
 // makeDirs creates what has to exist before the plugins start.
 func makeDirs(c Config) error {
+	if err := PrepareState(c.State); err != nil {
+		return err
+	}
 	for _, d := range []struct {
 		path string
 		mode fs.FileMode
 	}{
 		{c.Root, 0o700},
-		// Pods with user namespaces reach their bundle through State.
-		{c.State, 0o711},
 		{filepath.Dir(c.Socket), 0o711},
 		{c.CNIConfDir, 0o755},
 	} {

@@ -91,6 +91,9 @@ func New(t testing.TB) *Env {
 		StateDir: filepath.Join(env.Config.State, "net"),
 	}
 	t.Cleanup(func() { env.tearDown(t, dir) })
+	if err := embedded.PrepareState(env.Config.State); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	if err := cni.Setup(ctx, env.Network); err != nil {
