@@ -3,16 +3,18 @@ package apiserver_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"proa/apiserver"
 	"proa/apiserver/apitest"
 	"proa/auth"
+	"proa/cache"
 )
 
 // What a server refuses is part of the API: code, reason and words.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	env := apitest.Start(t)
+	env := apitest.Start(t, apitest.WithHub(cache.Options{WaitTimeout: 10 * time.Millisecond}))
 	want(t, env, call{method: "POST", path: cms, body: cm("a", "")}, 201)
 	deep := strings.Repeat(`{"a":`, 20000) + "1" + strings.Repeat("}", 20000)
 	cases := []struct {
