@@ -58,6 +58,7 @@ type Definition struct {
 	Warnings       func(obj, old Object) []string
 	Default        func(obj Object)
 	Graceful       func(obj Object, opts *metav1.DeleteOptions) int64
+	Keep           func(obj Object) (why string)
 	MarkDeleted    func(req *Request, obj Object)
 	Held           func(obj Object) bool
 	TTL            func(obj Object) time.Duration
@@ -180,6 +181,12 @@ func (r Row[T]) Define() *Definition {
 			return 0
 		}
 		return r.Graceful(o.(T), opts)
+	}
+	d.Keep = func(o Object) string {
+		if r.Keep == nil {
+			return ""
+		}
+		return r.Keep(o.(T))
 	}
 	d.MarkDeleted = func(req *Request, o Object) {
 		if r.MarkDeleted != nil {

@@ -94,6 +94,9 @@ type Row[T Object] struct {
 	// deleted, given what the client asked for; 0 removes it at once. Nil for
 	// kinds that are not deleted gracefully.
 	Graceful func(obj T, opts *metav1.DeleteOptions) int64
+	// Keep says why an object cannot be deleted by anyone (system priority
+	// classes), or nothing where it can. Nil: every object can.
+	Keep func(obj T) (why string)
 	// MarkDeleted completes an object that has just got its deletion timestamp
 	// (a namespace becomes Terminating). Nil: nothing to do.
 	MarkDeleted func(req *Request, obj T)

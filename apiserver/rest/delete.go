@@ -71,6 +71,9 @@ func (a *API) remove(ctx context.Context, c *request.Call, cached *cache.Cache, 
 	if err := preconditions(d, old.Object, o.Preconditions); err != nil {
 		return nil, false, nil, err
 	}
+	if why := d.Keep(old.Object); why != "" {
+		return nil, false, nil, apierrors.NewForbidden(d.GroupResource(), old.Name, errors.New(why))
+	}
 	at := attributes(c, admission.Delete, isDryRun(o.DryRun))
 	at.Name, at.Old, at.Options = old.Name, old.Object, o
 	if err := a.admit(ctx, a.Admission.Mutate, at); err != nil {

@@ -60,7 +60,15 @@ func PriorityClass() *resource.Definition {
 		},
 		// A class has a generation, which stays 1: nothing that matters in it
 		// can change.
-		Spec:           func(*schedulingv1.PriorityClass) any { return nil },
+		Spec: func(*schedulingv1.PriorityClass) any { return nil },
+		Keep: func(c *schedulingv1.PriorityClass) string {
+			for _, s := range SystemClasses() {
+				if s.Name == c.Name {
+					return "this is a system priority class and cannot be deleted"
+				}
+			}
+			return ""
+		},
 		Validate:       validatePriorityClass,
 		ValidateUpdate: validatePriorityClassUpdate,
 		Columns: []metav1.TableColumnDefinition{

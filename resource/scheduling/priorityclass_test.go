@@ -39,6 +39,9 @@ func TestPriorityClass(t *testing.T) {
 func TestSystemClassesAreValid(t *testing.T) {
 	t.Parallel()
 	for _, c := range SystemClasses() {
+		if why := PriorityClass().Keep(c); why != "this is a system priority class and cannot be deleted" {
+			t.Errorf("%s: %q", c.Name, why)
+		}
 		PriorityClass().Default(c)
 		if errs := PriorityClass().Validate(c); len(errs) > 0 {
 			t.Error(errs)
