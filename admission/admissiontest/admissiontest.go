@@ -136,8 +136,3 @@ func (w World) StorageClasses(context.Context) ([]*storagev1.StorageClass, error
 func (w World) LimitRanges(_ context.Context, ns string) ([]*corev1.LimitRange, error) {
 	return all[*corev1.LimitRange](w, ns), nil
 }
-
-// ResourceQuotas lists the quotas of a namespace.
-func (w World) ResourceQuotas(_ context.Context, ns string) ([]*corev1.ResourceQuota, error) {
-	return all[*corev1.ResourceQuota](w, ns), nil
-}

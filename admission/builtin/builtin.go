@@ -21,6 +21,7 @@ import (
 	"proa/admission/podtopology"
 	"proa/admission/priority"
 	"proa/admission/rbacescalation"
+	"proa/admission/resourcequota"
 	"proa/admission/serviceaccount"
 	"proa/admission/storageclass"
 	"proa/admission/storageprotection"
@@ -30,12 +31,15 @@ import (
 	"proa/auth/source"
 )
 
-// Config is what the plugins work with. All of it is required but Disabled.
+// Config is what the plugins work with.
 type Config struct {
 	Objects    *source.Objects
 	Authorizer auth.Authorizer
 	Policy     *rbac.Index
 	Clock      clock.Clock
+	// ChargeQuota writes the status of a resource quota, as a component that
+	// may always do so. Nil leaves the plugin ResourceQuota out.
+	ChargeQuota resourcequota.UpdateStatus
 	// Disabled names plugins to leave out.
 	Disabled []string
 }
@@ -65,7 +69,10 @@ func Chain(c Config) (admission.Chain, error) {
 		ingressclass.New(c.Objects),
 		podtopology.New(c.Objects),
 	}
-	known := map[string]bool{}
+	if c.ChargeQuota != nil {
+		all = append(all, resourcequota.New(c.Objects, c.ChargeQuota, c.Clock))
+	}
+	known := map[string]bool{"ResourceQuota": true}
 	on := admission.Chain{}
 	for _, p := range all {
 		known[p.Name()] = true
@@ -78,6 +85,7 @@ func Chain(c Config) (admission.Chain, error) {
 			return nil, fmt.Errorf("there is no admission plugin %q to disable", name)
 		}
 	}
-	// Not a plugin to users: it cannot be left out.
-	return append(on, rbacescalation.New(c.Policy, c.Authorizer)), nil
+	// Not a plugin to users: it cannot be left out. First, since what it refuses
+	// must not be charged to a quota.
+	return append(admission.Chain{rbacescalation.New(c.Policy, c.Authorizer)}, on...), nil
 }

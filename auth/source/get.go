@@ -43,9 +43,12 @@ func (o *Objects) LimitRanges(ctx context.Context, namespace string) ([]*corev1.
 }
 
 // ResourceQuotas returns the quotas of a namespace, all that were written
-// before the call.
-func (o *Objects) ResourceQuotas(ctx context.Context, namespace string) ([]*corev1.ResourceQuota, error) {
-	return o.quotas.list(ctx, namespace, cache.Latest)
+// before the call where fresh is set.
+func (o *Objects) ResourceQuotas(ctx context.Context, namespace string, fresh bool) ([]*corev1.ResourceQuota, error) {
+	if fresh {
+		return o.quotas.list(ctx, namespace, cache.Latest)
+	}
+	return o.quotas.list(ctx, namespace, cache.Any)
 }
 
 // PersistentVolumeClaim returns a claim.
