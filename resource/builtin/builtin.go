@@ -7,6 +7,7 @@ import (
 	"proa/resource/apps"
 	"proa/resource/authentication"
 	"proa/resource/authorization"
+	"proa/resource/autoscaling"
 	"proa/resource/batch"
 	"proa/resource/certificates"
 	"proa/resource/coordination"
@@ -28,6 +29,7 @@ func Definitions() []*resource.Definition {
 		apps.Rows(),
 		authentication.Rows(),
 		authorization.Rows(),
+		autoscaling.Rows(),
 		batch.Rows(),
 		certificates.Rows(),
 		networking.Rows(),
