@@ -9,10 +9,11 @@ import (
 
 func TestBuiltinRows(t *testing.T) {
 	t.Parallel()
+	checker := resourcetest.NewChecker(t)
 	for i, d := range builtin.Definitions() {
 		t.Run(d.GroupResource().String(), func(t *testing.T) {
 			t.Parallel()
-			resourcetest.Check(t, d, int64(i)+1, 15)
+			checker.Check(t, d, int64(i)+1, 15)
 		})
 	}
 }

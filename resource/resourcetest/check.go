@@ -24,19 +24,23 @@ func request() *resource.Request {
 	}}
 }
 
-// Check runs every check of this package on a row, over n pairs of objects.
-func Check(t *testing.T, d *resource.Definition, seed int64, n int) {
+// Check runs every check on a row, over n pairs of random objects and those that
+// are empty or full.
+func (c *Checker) Check(t *testing.T, d *resource.Definition, seed int64, n int) {
 	t.Helper()
 	f := NewFiller(seed)
 	empty := d.New()
 	pairs := [][2]resource.Object{{empty, copyOf(empty)}, {copyOf(empty), f.Object(d)}}
+	if full := c.object(t, d); full != nil {
+		pairs = append(pairs, [2]resource.Object{full, copyOf(full)}, [2]resource.Object{copyOf(full), f.Object(d)})
+	}
 	for range n {
 		a, b := f.Object(d), f.Object(d)
 		pairs = append(pairs, [2]resource.Object{a, b})
 		// Most updates change little.
-		c := copyOf(a)
-		c.SetLabels(map[string]string{"changed": "yes"})
-		pairs = append(pairs, [2]resource.Object{c, a})
+		little := copyOf(a)
+		little.SetLabels(map[string]string{"changed": "yes"})
+		pairs = append(pairs, [2]resource.Object{little, a})
 	}
 	for i, p := range pairs {
 		func() {
@@ -60,6 +64,11 @@ func checkPair(t *testing.T, d *resource.Definition, a, old resource.Object) {
 	// As sent, before any defaulting.
 	d.Validate(copyOf(a))
 	d.Cells(copyOf(a), now.Time)
+	d.Graceful(copyOf(a), &metav1.DeleteOptions{})
+	d.TTL(a)
+	d.Held(a)
+	d.Keep(a)
+	d.MarkDeleted(request(), copyOf(a))
 
 	checkDefault(t, d, copyOf(a))
 	if !d.Virtual {
@@ -190,6 +199,9 @@ func checkVersions(t *testing.T, d *resource.Definition, o resource.Object) {
 			continue
 		}
 		same(t, d, "an object converted to "+s.GroupVersion.String(), o, before)
+		s.Validate(there, nil)
+		s.Validate(there, there)
+		s.Fields(o)
 		back, err := s.From(there)
 		if err != nil {
 			t.Errorf("%s from %s: %v", d.GroupResource(), s.GroupVersion, err)

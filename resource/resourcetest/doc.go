@@ -1,6 +1,8 @@
 // Package resourcetest checks what must hold of every row of the table,
-// whatever its kind, over objects filled at random. A new row is tested here
-// by being listed in resource/builtin.
+// whatever its kind, over objects filled at random and those that k8s.io/api
+// publishes. A new row is tested by being listed in resource/builtin. For the
+// verdicts and cells of one kind there are table tests: [Verdicts],
+// [UpdateVerdicts], [SubresourceVerdicts] and [Cells].
 //
 // The checks are written once, for all rows:
 //

@@ -22,14 +22,30 @@ type Filler struct {
 func NewFiller(seed int64) *Filler {
 	funcs := fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, func(serializer.CodecFactory) []any {
 		return []any{
+			func(s *string, c randfill.Continue) {
+				if *s = c.String(0); c.Intn(4) > 0 {
+					*s = words[c.Intn(len(words))]
+				}
+			},
 			// Bytes that no codec has to understand.
-			func(r *runtime.RawExtension, c randfill.Continue) {
+			func(r *runtime.RawExtension, _ randfill.Continue) {
 				r.Raw = []byte(`{"apiVersion":"v1","kind":"Something"}`)
 			},
 		}
 	})
 	codecs := serializer.NewCodecFactory(scheme.Scheme)
 	return &Filler{fuzzer.FuzzerFor(funcs, rand.NewSource(seed), codecs).NilChance(0.4).NumElements(0, 3).MaxDepth(40)}
+}
+
+// words are what most texts are filled with, so that the values that hooks look
+// for occur and names meet their references now and then.
+var words = []string{
+	"", "a", "b", "Name", "x.y/z", "a_b", "..", "../x", "/a/b", "\x00", "ünï", "999", "v1", "25%", "101%", "@daily", "TZ=UTC", "1-3,5",
+	"cpu", "memory", "storage", "hugepages-2Mi", "hugepages-x", "example.com/gpu", "metadata.labels['a']",
+	"10.0.0.1", "010.0.0.1", "::1", "10.0.0.0/8", "IPv4", "IPv6", "TCP", "None", "ClusterIP", "LoadBalancer", "ExternalName", "NodePort",
+	"Always", "Never", "OnFailure", "Terminating", "True", "False", "Complete", "Failed", "Suspended", "Indexed", "Approved", "Denied",
+	"RollingUpdate", "Recreate", "OnDelete", "Resource", "Pods", "Object", "User", "ServiceAccount",
+	"kubernetes.io/service-account-token", "autoscaling.alpha.kubernetes.io/metrics", "controller-uid",
 }
 
 // Object makes one object of a row, in the storage version.
