@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -41,6 +42,9 @@ type Config struct {
 	// Authorizer of all requests. Nil: everything is allowed, for tests.
 	Authorizer auth.Authorizer
 	Admission  admission.Chain
+	// Allocators give objects what they need from elsewhere: services their
+	// cluster IPs and node ports.
+	Allocators map[schema.GroupResource]resource.Allocator
 	// Connects answers subresources and virtual resources by functions.
 	Connects connect.Registry
 	// TLS for Serve. Client certificates are asked for, and checked by the
@@ -127,7 +131,7 @@ func New(c Config) (*Server, error) {
 	s.discovery = &discovery.Handler{Table: c.Table, Address: c.Address}
 	s.health = s.checks()
 	s.api = (&rest.API{
-		Table: c.Table, Hub: c.Hub, Admission: c.Admission, Authorizer: c.Authorizer,
+		Table: c.Table, Hub: c.Hub, Admission: c.Admission, Authorizer: c.Authorizer, Allocators: c.Allocators,
 		Managed: c.Managed, Log: c.Log, WatchTimeout: c.WatchTimeout, Draining: s.drain, Observe: s.metrics,
 	}).Complete()
 	connects := subresource.Pods(s.api)

@@ -16,9 +16,10 @@ type Allocator interface {
 	// not be changed). In a dry run nothing is held. Errors are those to answer
 	// the client with.
 	//
-	// settle must be called exactly once if there was no error: with true when
-	// obj has been stored, which gives back what only old had, or else with
-	// false, which gives back what was taken for obj.
+	// settle must be called once if there was no error: with true when obj has
+	// been stored, which gives back what only old had, or with false when it
+	// has not, which gives back what was taken for obj. Where nobody knows, it
+	// is not called, and what may be left over has to be found later.
 	Allocate(ctx context.Context, obj, old Object, dryRun bool) (settle func(ctx context.Context, stored bool), err error)
 	// Release gives back all that an object held, after it is gone from the
 	// store.

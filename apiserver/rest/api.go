@@ -32,6 +32,8 @@ type API struct {
 	Admission  admission.Chain
 	Authorizer auth.Authorizer
 	Connects   connect.Registry
+	// Allocators complete objects with what they need from elsewhere.
+	Allocators map[schema.GroupResource]resource.Allocator
 	Managed    *managed.Tracker
 	Log        *slog.Logger
 	// Random makes a number in [0,n), for generated names.

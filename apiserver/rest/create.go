@@ -56,7 +56,7 @@ func (a *API) create(ctx context.Context, c *request.Call, obj resource.Object, 
 	if a.Managed != nil {
 		empty := s.New()
 		empty.GetObjectKind().SetGroupVersionKind(s.GroupVersionKind())
-		if err := a.Managed.Update(c.Match, "", empty, obj, managed.Manager(o.FieldManager, c.UserAgent), c.Now); err != nil {
+		if err := a.Managed.Update(c.Match, "", empty, obj, managed.Manager(o.FieldManager, c.UserAgent)); err != nil {
 			a.Log.Warn("managed fields were not recorded", "err", err)
 		}
 	}
@@ -65,7 +65,9 @@ func (a *API) create(ctx context.Context, c *request.Call, obj resource.Object, 
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	r, err := a.finishCreate(ctx, c, stored, o)
-	if errors.Is(err, store.ErrTooLarge) && len(stored.GetManagedFields()) > 0 {
+	// What was allocated has been given back with the failure.
+	final := a.Allocators[c.Match.GroupResource()] != nil
+	if errors.Is(err, store.ErrTooLarge) && len(stored.GetManagedFields()) > 0 && !final {
 		// Without the record of ownership it may fit.
 		stored.SetManagedFields(nil)
 		r, err = a.persist(ctx, c, stored, o)
@@ -87,7 +89,7 @@ func (a *API) beginCreate(c *request.Call, obj resource.Object) error {
 
 // finishCreate takes an object of the stored version through admission, the
 // kind's rules and validation into the store.
-func (a *API) finishCreate(ctx context.Context, c *request.Call, obj resource.Object, o *metav1.CreateOptions) (*Result, error) {
+func (a *API) finishCreate(ctx context.Context, c *request.Call, obj resource.Object, o *metav1.CreateOptions) (r *Result, err error) {
 	d := c.Match.Definition
 	at := attributes(c, admission.Create, isDryRun(o.DryRun))
 	at.Subresource, at.Name, at.Object, at.Options = "", obj.GetName(), obj, o
@@ -99,6 +101,11 @@ func (a *API) finishCreate(ctx context.Context, c *request.Call, obj resource.Ob
 	}
 	dedupOwners(c, obj, true)
 	d.PrepareCreate(c.Request(), obj)
+	settle, err := a.allocate(ctx, d, obj, nil, isDryRun(o.DryRun))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { settle(err) }()
 	if err := validateCreate(d, c.Match.Served, obj); err != nil {
 		return nil, err
 	}

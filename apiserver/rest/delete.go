@@ -102,6 +102,7 @@ func (a *API) remove(ctx context.Context, c *request.Call, cached *cache.Cache, 
 	if err != nil {
 		return nil, false, gone, wrapStore(d, old.Name, err)
 	}
+	a.release(ctx, d, old.Object)
 	return a.deleted(d, gone.Object, gone), true, nil, nil
 }
 

@@ -163,7 +163,7 @@ func (e errNoSuchUID) Error() string {
 
 // modify makes one attempt against old. On a conflict it returns the present
 // entry, where the store told it, and an error of the store.
-func (a *API) modify(ctx context.Context, c *request.Call, cached *cache.Cache, old *cache.Entry, m Modification) (*Result, *cache.Entry, error) {
+func (a *API) modify(ctx context.Context, c *request.Call, cached *cache.Cache, old *cache.Entry, m Modification) (r *Result, now *cache.Entry, err error) {
 	d := c.Match.Definition
 	obj, err := m.Change(old.Object)
 	if err != nil {
@@ -189,6 +189,11 @@ func (a *API) modify(ctx context.Context, c *request.Call, cached *cache.Cache, 
 	if err := prepareUpdate(c, m.Hooks, obj, old.Object); err != nil {
 		return nil, nil, err
 	}
+	settle, err := a.allocate(ctx, d, obj, old.Object, m.DryRun)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { settle(err) }()
 	if err := validateUpdate(d, m.Hooks, obj, old.Object); err != nil {
 		return nil, nil, err
 	}
@@ -266,6 +271,7 @@ func (a *API) replace(ctx context.Context, cached *cache.Cache, obj resource.Obj
 		case err != nil:
 			return nil, nil, failure(d, old.Name, err)
 		}
+		a.release(ctx, d, obj)
 		// The client gets the object that it sent, at its last revision.
 		obj.SetResourceVersion(gone.Object.GetResourceVersion())
 		return &Result{Object: obj}, nil, nil

@@ -173,3 +173,25 @@ func externallyAccessible(s *corev1.Service) bool {
 	return s.Spec.Type == corev1.ServiceTypeLoadBalancer || s.Spec.Type == corev1.ServiceTypeNodePort ||
 		s.Spec.Type == corev1.ServiceTypeClusterIP && len(s.Spec.ExternalIPs) > 0
 }
+
+// NodePortNeeds says which ports of the nodes a service is to have.
+type NodePortNeeds struct {
+	// Any: it has, or is to have, at least one.
+	Any bool
+	// Ports: each of its ports gets one that has none.
+	Ports bool
+	// Health: load balancers ask for its endpoints at one.
+	Health bool
+}
+
+// NodePortsWanted tells an allocator what to give to a service.
+func NodePortsWanted(s *corev1.Service) NodePortNeeds {
+	n := NodePortNeeds{Ports: needsNodePort(s), Health: needsHealthPort(s)}
+	n.Any = n.Ports || n.Health
+	if s.Spec.Type == corev1.ServiceTypeLoadBalancer {
+		for _, p := range s.Spec.Ports {
+			n.Any = n.Any || p.NodePort != 0
+		}
+	}
+	return n
+}

@@ -1,10 +1,10 @@
 // Package networking holds the rows of networking.k8s.io/v1: ingresses and
-// their classes, and network policies.
+// their classes, network policies, and the claims on cluster IPs.
 package networking
 
 import "proa/resource"
 
 // Rows lists the rows of this group.
 func Rows() []*resource.Definition {
-	return []*resource.Definition{Ingress(), IngressClass(), NetworkPolicy()}
+	return []*resource.Definition{Ingress(), IngressClass(), IPAddress(), NetworkPolicy()}
 }
