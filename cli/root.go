@@ -49,7 +49,7 @@ func newRoot() *cobra.Command {
 		&cobra.Group{ID: "parts", Title: "Long-running parts:"},
 	)
 	root.AddCommand(
-		newUp(), newDown(), newStatus(),
+		newUp(), newDown(), newStatus(), newServer(),
 
 		newImage(), newVersion(),
 		&cobra.Command{Use: "kubectl", Short: "The Kubernetes command line", DisableFlagParsing: true},

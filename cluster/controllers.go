@@ -1,0 +1,107 @@
+package cluster
+
+import (
+	"log/slog"
+	"net/http"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/record"
+
+	"proa/apiserver/local"
+	"proa/auth/serviceaccount"
+	"proa/controller"
+	"proa/controller/deployment"
+	"proa/controller/endpointslice"
+	"proa/controller/garbage"
+	"proa/controller/namespace"
+	"proa/controller/podgc"
+	"proa/controller/replicaset"
+	"proa/controller/rootca"
+	serviceaccountcontroller "proa/controller/serviceaccount"
+)
+
+// Controllers is the list of all controllers, in no order that matters. ca is
+// what pods verify the API server by.
+func Controllers(ca []byte) []controller.Definition {
+	return []controller.Definition{
+		namespace.Definition(),
+		serviceaccountcontroller.Definition(),
+		rootca.Definition(ca),
+		replicaset.ReplicaSets(),
+		replicaset.ReplicationControllers(),
+		deployment.Definition(),
+		endpointslice.Definition(),
+		podgc.Definition(),
+		garbage.Definition(),
+	}
+}
+
+// controllerClients gives every controller clients of its own identity.
+type controllerClients struct {
+	config func(serviceAccount string) *rest.Config
+	mapper meta.RESTMapper
+	log    *slog.Logger
+	// events are ended by stop.
+	broadcasters []record.EventBroadcaster
+}
+
+// localClients reach the API server in this process, as service accounts of
+// kube-system.
+func localClients(handler http.Handler, log *slog.Logger) *controllerClients {
+	return &controllerClients{log: log, config: func(name string) *rest.Config {
+		return local.Config(handler, serviceaccount.User(metaNamespaceSystem, name, ""), name)
+	}}
+}
+
+// remoteClients all use one kubeconfig.
+func remoteClients(c *rest.Config, log *slog.Logger) *controllerClients {
+	return &controllerClients{log: log, config: func(name string) *rest.Config {
+		c := rest.CopyConfig(c)
+		c.UserAgent = name
+		c.QPS = -1
+		return c
+	}}
+}
+
+const metaNamespaceSystem = "kube-system"
+
+// For implements controller.Clients.
+func (f *controllerClients) For(serviceAccount string) (controller.Env, error) {
+	c := f.config(serviceAccount)
+	client, err := kubernetes.NewForConfig(c)
+	if err != nil {
+		return controller.Env{}, err
+	}
+	m := rest.CopyConfig(c)
+	m.AcceptContentTypes, m.ContentType = "", ""
+	md, err := metadata.NewForConfig(m)
+	if err != nil {
+		return controller.Env{}, err
+	}
+	if f.mapper == nil {
+		f.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
+	}
+	b := record.NewBroadcaster()
+	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	f.broadcasters = append(f.broadcasters, b)
+	return controller.Env{
+		Client: client, Metadata: md, Discovery: discovery.DiscoveryInterface(client.Discovery()), Mapper: f.mapper,
+		Events: b.NewRecorder(scheme.Scheme, v1.EventSource{Component: serviceAccount}),
+	}, nil
+}
+
+// stop ends the recording of events.
+func (f *controllerClients) stop() {
+	for _, b := range f.broadcasters {
+		b.Shutdown()
+	}
+}

@@ -1,0 +1,179 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/kubernetes"
+	kubeletconfig "k8s.io/kubelet/config/v1beta1"
+
+	"proa/auth"
+	"proa/images"
+	"proa/network/cni"
+	"proa/node"
+	"proa/pki"
+	"proa/runtime/embedded"
+	runtimeimages "proa/runtime/images"
+)
+
+// runtimeStarted is the outcome of starting the container runtime.
+type runtimeStarted struct{ err error }
+
+// startRuntime sets up the pod network and starts the embedded runtime with
+// the project's own images, beside the control plane.
+func (s *server) startRuntime(ctx context.Context) chan runtimeStarted {
+	done := make(chan runtimeStarted, 1)
+	go func() { done <- runtimeStarted{s.bringUpRuntime(ctx)} }()
+	return done
+}
+
+func (s *server) bringUpRuntime(ctx context.Context) error {
+	c := s.config
+	if c.Network.CNI == "bridge" {
+		network, err := podNetwork(c)
+		if err != nil {
+			return err
+		}
+		if err := cni.Setup(ctx, network); err != nil {
+			return err
+		}
+	}
+	if c.Node.RuntimeEndpoint != "" {
+		return nil
+	}
+	r, err := embedded.Start(ctx, embedded.Config{
+		Root: c.ContainerdRoot(), State: c.ContainerdState(), Socket: c.ContainerdSocket(),
+		BinDir: BinDir(), CNIConfDir: c.Network.CNIConfDir, SandboxImage: images.Pause, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.parts.run("container runtime", func(ctx context.Context) error {
+		defer r.Stop()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.Failed():
+			return r.Err()
+		}
+	})
+	if err := r.WaitReady(ctx); err != nil {
+		return err
+	}
+	if err := importOwnImages(ctx, c, s.log); err != nil {
+		return err
+	}
+	s.notify.Reached(StepRuntime, c.RuntimeEndpoint())
+	return nil
+}
+
+// importOwnImages brings the project's images into the runtime. Without the
+// example's the node still runs.
+func importOwnImages(ctx context.Context, c *Config, log *slog.Logger) error {
+	archives, err := images.Build(ctx, images.Options{BinDir: BinDir(), CacheDir: filepath.Join(c.DataDir, "images")})
+	if err != nil {
+		return err
+	}
+	st, err := runtimeimages.Connect(c.RuntimeEndpoint())
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	for _, a := range archives {
+		if _, err := st.Ensure(ctx, a.Path); err != nil {
+			if a.Name == images.Pause {
+				return err
+			}
+			log.Warn("an image of the examples could not be imported", "image", a.Name, "err", err)
+		}
+	}
+	return nil
+}
+
+// startNode runs the node agent and waits until its node is ready.
+func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) error {
+	c := s.config
+	select {
+	case r := <-runtime:
+		if r.err != nil {
+			return fmt.Errorf("container runtime: %w", r.err)
+		}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	client, err := s.client(&auth.User{Name: auth.NodePrefix + c.Node.Name, Groups: []string{auth.GroupNodes, auth.GroupAuthenticated}}, "kubelet")
+	if err != nil {
+		return err
+	}
+	serving, err := s.authority.Leaf(pki.NodeServer(c.Node.Name, s.address.String(), "127.0.0.1", "localhost"))
+	if err != nil {
+		return fmt.Errorf("serving certificate of the node: %w", err)
+	}
+	agent, err := node.New(node.Config{
+		NodeName: c.Node.Name, NodeIPs: []string{s.address.String()}, NodeLabels: c.Node.Labels, Root: c.Node.Root,
+		ContainerLogs: "-", Client: client, TLS: s.authority.ServerTLS(serving), Log: s.log,
+		Kubelet: kubeletConfiguration(c),
+	})
+	if err != nil {
+		return fmt.Errorf("node agent: %w", err)
+	}
+	s.parts.run("node agent", agent.Run)
+	if err := waitNodeReady(ctx, client, c.Node.Name); err != nil {
+		return err
+	}
+	s.notify.Reached(StepNode, c.Node.Name)
+	s.notify.Reached(StepReady, "")
+	return nil
+}
+
+// kubeletConfiguration is the node's part of the configuration in upstream's
+// form, which is the one form that the agent takes.
+func kubeletConfiguration(c *Config) kubeletconfig.KubeletConfiguration {
+	return kubeletconfig.KubeletConfiguration{
+		ContainerRuntimeEndpoint: c.RuntimeEndpoint(),
+		Address:                  c.API.BindAddress,
+		Port:                     int32(*c.Node.Port),
+		StaticPodPath:            c.Node.StaticPodDir,
+		PodLogsDir:               c.Node.LogDir,
+		ClusterDNS:               []string{c.Network.ClusterDNS},
+		ClusterDomain:            c.Network.ClusterDomain,
+		CgroupRoot:               c.Node.CgroupRoot,
+		MaxPods:                  c.Node.MaxPods,
+		PodCIDR:                  c.Network.PodCIDR,
+		HealthzBindAddress:       "127.0.0.1",
+	}
+}
+
+// waitNodeReady follows the node until its Ready condition is true.
+func waitNodeReady(ctx context.Context, client kubernetes.Interface, name string) error {
+	w, err := client.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})
+	if err != nil {
+		return fmt.Errorf("wait for the node: %w", err)
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case e, ok := <-w.ResultChan():
+			if !ok {
+				return errors.New("the watch on the node ended before it was ready")
+			}
+			n, ok := e.Object.(*v1.Node)
+			if !ok {
+				continue
+			}
+			for _, cond := range n.Status.Conditions {
+				if cond.Type == v1.NodeReady && cond.Status == v1.ConditionTrue {
+					return nil
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+
+	"proa/apiserver/local"
+	"proa/auth"
+	"proa/controller"
+	"proa/pki"
+	"proa/scheduler"
+	"proa/store"
+	"proa/store/etcd"
+)
+
+// RunServer runs a control plane, and a node unless that is disabled, until
+// ctx ends. It reports the steps of its start to notify.
+func RunServer(ctx context.Context, c *Config, notify *Notifier, log *slog.Logger) error {
+	lock, err := AcquireLock(c)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	p := newParts(ctx)
+	s := &server{config: c, notify: notify, log: log, parts: p}
+	if err := s.start(p.context()); err != nil {
+		p.fail(err)
+	}
+	return p.wait()
+}
+
+// server is the process while it is composed.
+type server struct {
+	config *Config
+	notify *Notifier
+	log    *slog.Logger
+	parts  *parts
+
+	authority *pki.Authority
+	store     store.Store
+	address   netip.Addr // of this machine
+	api       *api
+}
+
+// start brings everything up in the order in which one stands on another; what
+// is independent (the container runtime, which takes longest) goes alongside.
+func (s *server) start(ctx context.Context) error {
+	if err := os.MkdirAll(s.config.RunDir, 0o755); err != nil {
+		return fmt.Errorf("make the run directory: %w", err)
+	}
+	var err error
+	if s.address, err = nodeAddress(s.config); err != nil {
+		return err
+	}
+	var runtime chan runtimeStarted
+	if !s.config.Node.Disabled {
+		runtime = s.startRuntime(ctx)
+	}
+	listener, err := listen(s.config)
+	if err != nil {
+		return err
+	}
+	if err := s.startStore(ctx); err != nil {
+		listener.Close()
+		return err
+	}
+	if err := s.startControlPlane(ctx, listener); err != nil {
+		return err
+	}
+	if s.config.Node.Disabled {
+		s.notify.Reached(StepReady, "")
+		return nil
+	}
+	return s.startNode(ctx, runtime)
+}
+
+// startStore opens the PKI and the store.
+func (s *server) startStore(ctx context.Context) error {
+	c := s.config
+	pkiReady := make(chan error, 1)
+	go func() {
+		var err error
+		s.authority, err = pki.Open(c.PKIDir(), clock.RealClock{})
+		pkiReady <- err
+	}()
+	st, err := etcd.Open(ctx, etcd.Options{
+		Dir: c.EtcdDir(), Servers: c.Etcd.Servers, CAFile: c.Etcd.CAFile, CertFile: c.Etcd.CertFile, KeyFile: c.Etcd.KeyFile, Log: s.log,
+	})
+	if perr := <-pkiReady; perr != nil {
+		return fmt.Errorf("certificates in %s: %w", c.PKIDir(), perr)
+	}
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	s.store = st
+	s.parts.run("store", func(ctx context.Context) error {
+		<-ctx.Done()
+		return st.Close()
+	})
+	s.parts.run("certificates", func(ctx context.Context) error { s.authority.Run(ctx); return nil })
+	s.notify.Reached(StepStore, "")
+	return nil
+}
+
+func (s *server) startControlPlane(ctx context.Context, listener net.Listener) error {
+	c := s.config
+	serviceIP, err := firstAddress(c.Network.ServiceCIDR)
+	if err != nil {
+		return err
+	}
+	names := append([]string{c.Node.Name, s.address.String()}, c.API.Names...)
+	if c.API.AdvertiseAddress != "" {
+		names = append(names, c.API.AdvertiseAddress)
+	}
+	if s.api, err = startAPI(ctx, s.parts, apiConfig{
+		store: s.store, authority: s.authority, listener: listener, names: names, serviceIP: serviceIP, log: s.log,
+	}); err != nil {
+		return err
+	}
+	admin, err := s.client(&auth.User{Name: "system:apiserver", Groups: []string{auth.GroupMasters, auth.GroupAuthenticated}}, "proa")
+	if err != nil {
+		return err
+	}
+	if err := ensureObjects(ctx, admin); err != nil {
+		return err
+	}
+	if err := s.writeAdminKubeconfig(); err != nil {
+		return err
+	}
+	s.notify.Reached(StepAPI, s.url())
+	s.startControllers()
+	return s.startScheduler()
+}
+
+func (s *server) client(u *auth.User, agent string) (kubernetes.Interface, error) {
+	return local.Clients(s.api.server.Handler(), u, agent)
+}
+
+// url by which this machine reaches the API server.
+func (s *server) url() string {
+	host := s.api.address.Addr()
+	if host.IsUnspecified() {
+		host = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return "https://" + net.JoinHostPort(host.String(), strconv.Itoa(int(s.api.address.Port())))
+}
+
+func (s *server) writeAdminKubeconfig() error {
+	leaf, err := s.authority.Leaf(pki.Admin())
+	if err != nil {
+		return fmt.Errorf("admin certificate: %w", err)
+	}
+	if err := leaf.Kubeconfig(ContextName, s.url()).Write(s.config.AdminKubeconfig()); err != nil {
+		return fmt.Errorf("write %s: %w", s.config.AdminKubeconfig(), err)
+	}
+	return nil
+}
+
+func (s *server) startControllers() {
+	clients := localClients(s.api.server.Handler(), s.log)
+	s.parts.run("controllers", func(ctx context.Context) error {
+		defer clients.stop()
+		shared, err := s.client(&auth.User{Name: "system:kube-controller-manager", Groups: []string{auth.GroupAuthenticated}}, "informers")
+		if err != nil {
+			return err
+		}
+		m := controller.Manager{
+			Clients: clients, Informers: informers.NewSharedInformerFactory(shared, 0), Clock: clock.RealClock{}, Log: s.log,
+		}
+		return m.Run(ctx, Controllers(s.authority.CA()))
+	})
+}
+
+func (s *server) startScheduler() error {
+	client, err := s.client(&auth.User{Name: "system:kube-scheduler", Groups: []string{auth.GroupAuthenticated}}, "kube-scheduler")
+	if err != nil {
+		return err
+	}
+	return startScheduler(s.parts, client, s.log)
+}
+
+// startScheduler runs a scheduler over a clientset.
+func startScheduler(p *parts, client kubernetes.Interface, log *slog.Logger) error {
+	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
+	shared := informers.NewSharedInformerFactory(client, 0)
+	s, err := scheduler.New(scheduler.Config{
+		Client: client, Informers: shared, Log: log, Seed: rand.Uint64(),
+		Events: broadcaster.NewRecorder(scheme.Scheme, scheduler.DefaultName),
+	})
+	if err != nil {
+		return err
+	}
+	p.run("scheduler", func(ctx context.Context) error {
+		if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
+			return err
+		}
+		defer broadcaster.Shutdown()
+		shared.Start(ctx.Done())
+		defer shared.Shutdown()
+		return s.Run(ctx)
+	})
+	return nil
+}
+
+func firstAddress(cidr string) (string, error) {
+	p, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return "", fmt.Errorf("network.serviceCIDR: %w", err)
+	}
+	return p.Masked().Addr().Next().String(), nil
+}
+
+var _ = v1.NodeReady
+var _ = filepath.Join
