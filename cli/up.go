@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 func newUp() *cobra.Command {
 	var f clusterFlags
 	var keep bool
+	var wait time.Duration
 	cmd := &cobra.Command{
 		Use: "up", GroupID: "local", Args: cobra.NoArgs,
 		Short: "Start a cluster in the background and wait until it is ready",
@@ -22,11 +24,14 @@ func newUp() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return up(cmd.OutOrStdout(), c, !keep)
+			ctx, cancel := context.WithTimeout(cmd.Context(), wait)
+			defer cancel()
+			return up(ctx, cmd.OutOrStdout(), c, !keep)
 		},
 	}
 	f.addServer(cmd)
 	cmd.Flags().BoolVar(&keep, "keep-kubeconfig", false, "do not add the cluster to your kubeconfig")
+	cmd.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to wait until the cluster is ready")
 	return cmd
 }
 
@@ -39,7 +44,7 @@ var stepNames = map[string]string{
 	cluster.StepReady:   "cluster",
 }
 
-func up(out io.Writer, c *cluster.Config, merge bool) error {
+func up(ctx context.Context, out io.Writer, c *cluster.Config, merge bool) error {
 	start := time.Now()
 	pid, err := cluster.Running(c)
 	if err != nil {
@@ -51,7 +56,7 @@ func up(out io.Writer, c *cluster.Config, merge bool) error {
 		if err := cluster.Preflight(c); err != nil {
 			return err
 		}
-		if err := cluster.Spawn(c, func(p cluster.Progress) {
+		if err := cluster.Spawn(ctx, c, func(p cluster.Progress) {
 			if name, ok := stepNames[p.Step]; ok && p.Step != cluster.StepReady {
 				fmt.Fprintf(out, "  %-18s ready after %4d ms  %s\n", name, p.After.Milliseconds(), p.Detail)
 			}

@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,6 +14,7 @@ import (
 
 	"proa/admission"
 	"proa/admission/namespacelifecycle"
+	"proa/admission/noderestriction"
 	"proa/admission/nodetaint"
 	"proa/admission/priority"
 	admissionserviceaccount "proa/admission/serviceaccount"
@@ -25,9 +24,12 @@ import (
 	"proa/auth"
 	"proa/auth/anonymous"
 	"proa/auth/masters"
+	authnode "proa/auth/node"
 	"proa/auth/rbac"
+	"proa/auth/rbac/bootstrap"
 	"proa/auth/serviceaccount"
 	"proa/auth/source"
+	"proa/auth/token"
 	"proa/auth/union"
 	"proa/auth/x509"
 	"proa/cache"
@@ -78,6 +80,11 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	if err := follow(p, hub, source.Policy(view), policy); err != nil {
 		return nil, err
 	}
+	graph := authnode.NewGraph()
+	if err := follow(p, hub, source.Nodes(view), graph); err != nil {
+		return nil, err
+	}
+	authorizer := union.Authorizers{auth.AuthorizerFunc(masters.Authorize), authnode.New(graph, bootstrap.NodeRules()), policy}
 	serving, err := c.authority.Leaf(pki.APIServer(c.serviceIP, c.names...))
 	if err != nil {
 		return nil, fmt.Errorf("serving certificate: %w", err)
@@ -87,8 +94,8 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	server, err := apiserver.New(apiserver.Config{
 		Table: table, Hub: hub, Log: c.log, TLS: c.authority.ServerTLS(serving),
 		Authenticator: authenticator,
-		Authorizer:    union.Authorizers{auth.AuthorizerFunc(masters.Authorize), policy},
-		Admission:     admissionChain(objects),
+		Authorizer:    authorizer,
+		Admission:     admissionChain(objects, authorizer),
 		Connects:      registry,
 	})
 	if err != nil {
@@ -117,9 +124,8 @@ func authentication(a *pki.Authority, objects *source.Objects) (auth.Authenticat
 	if err != nil {
 		return nil, nil, err
 	}
-	_ = verifier
 	return union.OrElse{
-			First: union.Authenticators{x509.New(a.Roots, clock.RealClock{})},
+			First: union.Authenticators{x509.New(a.Roots, clock.RealClock{}), token.Bearer{Tokens: verifier}},
 			Then:  anonymous.Authenticator{Paths: anonymous.HealthPaths()},
 		}, &serviceaccount.Requests{
 			Issuer: made, Audiences: []string{issuer}, Objects: objects, Clock: clock.RealClock{},
@@ -127,10 +133,11 @@ func authentication(a *pki.Authority, objects *source.Objects) (auth.Authenticat
 }
 
 // admissionChain is the list of plugins, in upstream's order.
-func admissionChain(o *source.Objects) admission.Chain {
+func admissionChain(o *source.Objects, z auth.Authorizer) admission.Chain {
 	return admission.Chain{
 		namespacelifecycle.New(o),
 		admissionserviceaccount.New(o, clock.RealClock{}, func() string { return rand.String(5) }),
+		noderestriction.New(o, z),
 		nodetaint.New(),
 		priority.New(o),
 		tolerationseconds.New(300, 300),
@@ -165,6 +172,3 @@ func listen(c *Config) (net.Listener, error) {
 	}
 	return l, nil
 }
-
-var _ crypto.Signer
-var _ = errors.New

@@ -19,8 +19,8 @@ const notifyFD = 3
 
 // Spawn starts "proa server" in a session of its own, with its output in the
 // cluster's log file, and follows its progress until it is ready or has
-// failed.
-func Spawn(c *Config, f func(Progress)) error {
+// failed, or ctx ends, which ends the server too.
+func Spawn(ctx context.Context, c *Config, f func(Progress)) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -58,12 +58,19 @@ func Spawn(c *Config, f func(Progress)) error {
 	if err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}
+	// The end of ctx ends the reading of the pipe.
+	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Now()) })
 	last := ReadProgress(r, f)
+	stop()
 	if last.Step == StepReady {
 		return cmd.Process.Release()
 	}
-	_ = cmd.Process.Signal(unix.SIGTERM)
-	_ = cmd.Wait()
+	if ctx.Err() != nil {
+		last.Detail = "the cluster was not ready in time: " + context.Cause(ctx).Error()
+	}
+	if err := Stop(context.WithoutCancel(ctx), cmd.Process.Pid, startGrace); err != nil {
+		return fmt.Errorf("%s; and %w", last.Detail, err)
+	}
 	return fmt.Errorf("%s\n(the whole story is in %s)", last.Detail, c.LogFile())
 }
 
@@ -83,6 +90,9 @@ func openLog(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// startGrace is how long a server that failed to start has to end by itself.
+const startGrace = 15 * time.Second
 
 // Stop ends the server with the process id, first by a request, after grace by
 // force, and returns when it is gone.

@@ -8,10 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
 
-	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -20,6 +18,7 @@ import (
 
 	"proa/apiserver/local"
 	"proa/auth"
+	"proa/cache/informer"
 	"proa/controller"
 	"proa/pki"
 	"proa/scheduler"
@@ -179,7 +178,7 @@ func (s *server) startControllers() {
 			return err
 		}
 		m := controller.Manager{
-			Clients: clients, Informers: informers.NewSharedInformerFactory(shared, 0), Clock: clock.RealClock{}, Log: s.log,
+			Clients: clients, Informers: informer.NewFactory(shared, s.api.hub, s.api.table, 0), Clock: clock.RealClock{}, Log: s.log,
 		}
 		return m.Run(ctx, Controllers(s.authority.CA()))
 	})
@@ -190,13 +189,12 @@ func (s *server) startScheduler() error {
 	if err != nil {
 		return err
 	}
-	return startScheduler(s.parts, client, s.log)
+	return startScheduler(s.parts, client, informer.NewFactory(client, s.api.hub, s.api.table, 0), s.log)
 }
 
 // startScheduler runs a scheduler over a clientset.
-func startScheduler(p *parts, client kubernetes.Interface, log *slog.Logger) error {
+func startScheduler(p *parts, client kubernetes.Interface, shared informers.SharedInformerFactory, log *slog.Logger) error {
 	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
-	shared := informers.NewSharedInformerFactory(client, 0)
 	s, err := scheduler.New(scheduler.Config{
 		Client: client, Informers: shared, Log: log, Seed: rand.Uint64(),
 		Events: broadcaster.NewRecorder(scheme.Scheme, scheduler.DefaultName),
@@ -223,6 +221,3 @@ func firstAddress(cidr string) (string, error) {
 	}
 	return p.Masked().Addr().Next().String(), nil
 }
-
-var _ = v1.NodeReady
-var _ = filepath.Join
