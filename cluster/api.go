@@ -9,18 +9,12 @@ import (
 	"strconv"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/utils/clock"
 
-	"proa/admission"
-	"proa/admission/namespacelifecycle"
-	"proa/admission/noderestriction"
-	"proa/admission/nodetaint"
-	"proa/admission/priority"
-	admissionserviceaccount "proa/admission/serviceaccount"
-	"proa/admission/tolerationseconds"
+	admissionbuiltin "proa/admission/builtin"
 	"proa/apiserver"
 	"proa/apiserver/connect"
+	"proa/apiserver/subresource"
 	"proa/auth"
 	"proa/auth/anonymous"
 	"proa/auth/masters"
@@ -72,7 +66,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	p.run("cache", hub.Run)
 
 	objects := source.New(hub, view)
-	authenticator, requests, err := authentication(c.authority, objects)
+	authenticator, tokens, requests, err := authentication(c.authority, objects)
 	if err != nil {
 		return nil, err
 	}
@@ -89,18 +83,27 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serving certificate: %w", err)
 	}
+	chain, err := admissionbuiltin.Chain(admissionbuiltin.Config{
+		Objects: objects, Authorizer: authorizer, Policy: policy, Clock: clock.RealClock{},
+	})
+	if err != nil {
+		return nil, err
+	}
 	registry := connect.Registry{}
-	_ = requests
 	server, err := apiserver.New(apiserver.Config{
 		Table: table, Hub: hub, Log: c.log, TLS: c.authority.ServerTLS(serving),
 		Authenticator: authenticator,
 		Authorizer:    authorizer,
-		Admission:     admissionChain(objects, authorizer),
+		Admission:     chain,
 		Connects:      registry,
 	})
 	if err != nil {
 		return nil, err
 	}
+	// Handlers that work through the server's own verbs are added last.
+	registry.Add(subresource.Pods(server.API()))
+	registry.Add(subresource.Token(requests))
+	registry.Add(subresource.Reviews(tokens, authorizer, policy))
 	p.run("API server", func(ctx context.Context) error { return server.Serve(ctx, c.listener) })
 	a, err := netip.ParseAddrPort(c.listener.Addr().String())
 	if err != nil {
@@ -111,37 +114,25 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 
 // authentication accepts client certificates and service-account tokens.
 // Nobody else gets further than health.
-func authentication(a *pki.Authority, objects *source.Objects) (auth.Authenticator, *serviceaccount.Requests, error) {
+func authentication(a *pki.Authority, objects *source.Objects) (auth.Authenticator, auth.TokenAuthenticator, *serviceaccount.Requests, error) {
 	keys, err := a.TokenKeys()
 	if err != nil {
-		return nil, nil, fmt.Errorf("service-account keys: %w", err)
+		return nil, nil, nil, fmt.Errorf("service-account keys: %w", err)
 	}
 	verifier, err := serviceaccount.NewVerifier([]string{issuer}, []string{issuer}, keys, objects, clock.RealClock{})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	made, err := serviceaccount.NewIssuer(issuer, a.TokenKey())
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	return union.OrElse{
 			First: union.Authenticators{x509.New(a.Roots, clock.RealClock{}), token.Bearer{Tokens: verifier}},
 			Then:  anonymous.Authenticator{Paths: anonymous.HealthPaths()},
-		}, &serviceaccount.Requests{
+		}, verifier, &serviceaccount.Requests{
 			Issuer: made, Audiences: []string{issuer}, Objects: objects, Clock: clock.RealClock{},
 		}, nil
-}
-
-// admissionChain is the list of plugins, in upstream's order.
-func admissionChain(o *source.Objects, z auth.Authorizer) admission.Chain {
-	return admission.Chain{
-		namespacelifecycle.New(o),
-		admissionserviceaccount.New(o, clock.RealClock{}, func() string { return rand.String(5) }),
-		noderestriction.New(o, z),
-		nodetaint.New(),
-		priority.New(o),
-		tolerationseconds.New(300, 300),
-	}
 }
 
 // follow keeps an index up with the cache. It returns when the index knows all

@@ -18,6 +18,8 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"proa/node/pod"
 	"proa/node/register"
 )
@@ -107,11 +109,13 @@ func (a *Agent) runtimeFacts(ctx context.Context) register.Runtime {
 	}
 	var problems []string
 	for _, c := range resp.GetStatus().GetConditions() {
-		if c.GetStatus() {
+		// Only these two say whether pods can run; a runtime may report others,
+		// such as warnings.
+		if c.GetStatus() || c.GetType() != runtimeapi.RuntimeReady && c.GetType() != runtimeapi.NetworkReady {
 			continue
 		}
 		what := "container runtime not ready"
-		if c.GetType() == "NetworkReady" {
+		if c.GetType() == runtimeapi.NetworkReady {
 			what = "container runtime network not ready"
 		}
 		problems = append(problems, fmt.Sprintf("%s: %s=false reason:%s message:%s", what, c.GetType(), c.GetReason(), c.GetMessage()))

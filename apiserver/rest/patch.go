@@ -130,6 +130,11 @@ func (p *patching) patch(before resource.Object) (resource.Object, error) {
 	s := p.call.Match.Served
 	v := validationOf(p.options.FieldValidation)
 	obj := s.New()
+	if before.GetObjectKind().GroupVersionKind() != s.GroupVersionKind() {
+		// A stored object need not say what it is; a patch may look at it.
+		before = before.DeepCopyObject().(resource.Object)
+		before.GetObjectKind().SetGroupVersionKind(s.GroupVersionKind())
+	}
 	var warnings []string
 	if p.kind == types.StrategicMergePatchType {
 		var err error
