@@ -54,8 +54,8 @@ func Indent(js []byte) ([]byte, error) {
 }
 
 // buffers are kept for reuse up to a size that a list of a few thousand
-// objects needs; a rare larger one is left to the collector.
-const keep = 4 << 20
+// objects needs (16 MiB); a rare larger one is left to the collector.
+const keep = 16 << 20
 
 var pool = sync.Pool{New: func() any { return new([]byte) }}
 

@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -202,9 +204,10 @@ func (a *API) sendList(w http.ResponseWriter, r *http.Request, c *request.Call, 
 	buf := codec.Buffer()
 	defer codec.Release(buf)
 	var err error
+	start := 0
 	switch {
 	case out.Format == codec.Protobuf:
-		*buf, err = appendListMessage(*buf, c.Match.Served, out, meta, res.Entries)
+		*buf, start, err = appendListMessage(*buf, c.Match.Served, out, meta, res.Entries)
 	case out.As == negotiate.Table:
 		var t *table.Writer
 		if t, err = tableWriter(c, out); err == nil {
@@ -220,7 +223,7 @@ func (a *API) sendList(w http.ResponseWriter, r *http.Request, c *request.Call, 
 		return err
 	}
 	begin(w, c)
-	respond.Bytes(w, r, http.StatusOK, out.ContentType(), *buf)
+	respond.Bytes(w, r, http.StatusOK, out.ContentType(), (*buf)[start:])
 	return nil
 }
 
@@ -229,6 +232,11 @@ func appendListJSON(dst []byte, s *resource.Served, out negotiate.Output, meta m
 	if out.As == negotiate.PartialList {
 		kind, version = "PartialObjectMetadataList", "meta.k8s.io/"+out.Version
 	}
+	size := 256
+	for _, e := range entries {
+		size += 2 * len(e.Stored())
+	}
+	dst = slices.Grow(dst, size)
 	dst = append(dst, `{"kind":"`...)
 	dst = append(dst, kind...)
 	dst = append(dst, `","apiVersion":"`...)
@@ -259,48 +267,73 @@ func appendListJSON(dst []byte, s *resource.Served, out negotiate.Output, meta m
 	return append(dst, "]}"...), nil
 }
 
-// appendListMessage writes a list message in its envelope. A list is the
-// metadata in field 1 and the items in field 2, for every kind.
-func appendListMessage(dst []byte, s *resource.Served, out negotiate.Output, meta metav1.ListMeta, entries []*cache.Entry) ([]byte, error) {
+// appendListMessage writes a list message in its envelope, which begins at
+// start. A list is the metadata in field 1 and the items in field 2, for every
+// kind.
+func appendListMessage(dst []byte, s *resource.Served, out negotiate.Output, meta metav1.ListMeta, entries []*cache.Entry) (list []byte, start int, err error) {
 	gvk := s.GroupVersion.WithKind(s.Kind + "List")
 	if out.As == negotiate.PartialList {
 		gvk = schema.GroupVersionKind{Group: metav1.GroupName, Version: out.Version, Kind: "PartialObjectMetadataList"}
 	}
-	body := codec.Buffer()
-	defer codec.Release(body)
-	b := binary.AppendUvarint(append(*body, 1<<3|2), uint64(meta.Size()))
-	b, err := codec.AppendRaw(b, &meta)
-	if err != nil {
-		return dst, err
+	// The envelope's header comes first but holds the size of what follows:
+	// leave room for it.
+	header := len(codec.AppendHeader(nil, gvk, math.MaxInt64))
+	size := header + 64
+	for _, e := range entries {
+		size += len(e.Stored()) + 64
+	}
+	b := slices.Grow(dst, size)[:len(dst)+header]
+	b = binary.AppendUvarint(append(b, 1<<3|2), uint64(meta.Size()))
+	if b, err = codec.AppendRaw(b, &meta); err != nil {
+		return dst, 0, err
 	}
 	for _, e := range entries {
-		// The length comes before the item but is known after: leave room for
-		// one of three bytes, and close the gap where it is shorter.
-		const room = 4
-		at := len(b)
-		b = append(b, 2<<3|2, 0, 0, 0)
-		if out.As == negotiate.PartialList {
-			var m []byte
-			m, err = table.PartialMessage(e, out.Version)
-			b = append(b, m...)
-		} else {
-			b, err = message(b, e, s)
+		if b, err = appendItem(b, e, s, out); err != nil {
+			return dst, 0, err
 		}
-		if err != nil {
-			return dst, err
-		}
-		n := len(b) - at - room
-		var l [binary.MaxVarintLen64]byte
-		w := binary.PutUvarint(l[:], uint64(n))
-		if w != room-1 {
-			b = append(b[:at+1+w], b[at+room:at+room+n]...)
-			if w > room-1 {
-				return dst, fmt.Errorf("object %s is too large for a list", e.Key)
-			}
-		}
-		copy(b[at+1:], l[:w])
 	}
-	*body = b
-	dst = codec.AppendHeader(dst, gvk, len(b))
-	return codec.AppendTrailer(append(dst, b...)), nil
+	head := codec.AppendHeader(nil, gvk, len(b)-len(dst)-header)
+	start = len(dst) + header - len(head)
+	copy(b[start:], head)
+	return codec.AppendTrailer(b), start, nil
+}
+
+// appendItem appends one item of a list message.
+func appendItem(b []byte, e *cache.Entry, s *resource.Served, out negotiate.Output) ([]byte, error) {
+	// The length comes before the item but is known after. Leave room for what
+	// it is likely to be, and move the item where that was wrong.
+	room := uvarintLen(len(e.Stored()))
+	at := len(b)
+	b = append(append(b, 2<<3|2), make([]byte, room)...)
+	var err error
+	if out.As == negotiate.PartialList {
+		var m []byte
+		m, err = table.PartialMessage(e, out.Version)
+		b = append(b, m...)
+	} else {
+		b, err = message(b, e, s)
+	}
+	if err != nil {
+		return b, err
+	}
+	n := len(b) - at - 1 - room
+	var l [binary.MaxVarintLen64]byte
+	w := binary.PutUvarint(l[:], uint64(n))
+	if w != room {
+		b = slices.Grow(b, max(w-room, 0))
+		end := at + 1 + w + n
+		item := b[at+1+room : at+1+room+n]
+		b = b[:end]
+		copy(b[at+1+w:], item)
+	}
+	copy(b[at+1:], l[:w])
+	return b, nil
+}
+
+func uvarintLen(n int) int {
+	l := 1
+	for ; n >= 0x80; n >>= 7 {
+		l++
+	}
+	return l
 }
