@@ -225,3 +225,31 @@ func TestEvents(t *testing.T) {
 		t.Errorf("Watch after its context ended: %v", err)
 	}
 }
+
+// A runtime that is stopped and started again in the same process finds its
+// containers, too; and two of them may run beside each other.
+func TestRestartInProcess(t *testing.T) {
+	t.Parallel()
+	env, other := runtimetest.Start(t), runtimetest.Start(t)
+	ctx := context.Background()
+	conn := env.Connect(t)
+	_, id := runPod(t, env, conn, "kept")
+	runPod(t, other, other.Connect(t), "other")
+	env.Runtime.Stop()
+	if _, err := os.Stat(env.Config.Socket); err == nil {
+		t.Error("the socket is there although nobody listens")
+	}
+	env.StartRuntime(t)
+	conn = env.Connect(t)
+	st, err := conn.Runtime.ContainerStatus(ctx, id, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Status.State != runtimeapi.ContainerState_CONTAINER_RUNNING {
+		t.Errorf("container is %s", st.Status.State)
+	}
+	if _, err := embedded.Start(ctx, env.Config); !errors.Is(err, embedded.ErrInUse) {
+		t.Errorf("a second runtime on the same root: %v, want %v", err, embedded.ErrInUse)
+	}
+	runPod(t, other, other.Connect(t), "another")
+}
