@@ -270,7 +270,7 @@ func (a *Agent) buildWorkers(capacity, allocatable v1.ResourceList) {
 		SeccompDefault: *k.SeccompDefault,
 		NoCPUQuota:     !*k.CPUCFSQuota, CPUPeriod: k.CPUCFSQuotaPeriod.Duration,
 		MemoryCapacity: memory.Value(), Allocatable: allocatable,
-		CgroupV2: a.cgroups.Unified(),
+		CgroupV2: a.cgroups.Unified(), HugePageSizes: a.cgroups.HugePageSizes(),
 	}
 	links := a.cfg.ContainerLogs
 	if links == "-" {

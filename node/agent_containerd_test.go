@@ -2,95 +2,270 @@ package node_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
 	kubeletconfig "k8s.io/kubelet/config/v1beta1"
 	"k8s.io/utils/ptr"
 
+	"proa/apiserver/apitest"
 	"proa/images"
 	"proa/node"
+	"proa/node/pod"
+	"proa/runtime/cri"
 	"proa/runtime/runtimetest"
 )
 
-// TestRunsAPod takes one pod from the API to a running container of a real
-// containerd and back.
-func TestRunsAPod(t *testing.T) {
-	env := runtimetest.Start(t)
-	conn := env.Connect(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	client := fake.NewClientset()
-	dir := t.TempDir()
-	agent, err := node.New(node.Config{
-		NodeName: "n1", NodeIPs: []string{"127.0.0.1"}, Root: filepath.Join(dir, "root"), ContainerLogs: "-",
-		Client: client, Runtime: conn.Runtime, Images: conn.Images,
-		Kubelet: kubeletconfig.KubeletConfiguration{
-			PodLogsDir: filepath.Join(dir, "logs"), CgroupRoot: env.CgroupParent, EnableServer: ptr.To(false), HealthzPort: ptr.To[int32](0),
-		},
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
-	if err != nil {
+// cluster is an API server in memory and a real container runtime, with an agent
+// between them.
+type cluster struct {
+	t       testing.TB
+	admin   kubernetes.Interface
+	runtime *runtimetest.Env
+	conn    *cri.Conn
+	dir     string
+	stop    func()
+}
+
+func newCluster(t testing.TB) *cluster {
+	c := &cluster{t: t, runtime: runtimetest.Start(t), dir: t.TempDir()}
+	c.conn = c.runtime.Connect(t)
+	c.admin = apitest.Start(t).Admin
+	if err := os.MkdirAll(c.manifests(), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := c.admin.CoreV1().ServiceAccounts("default").Create(t.Context(), &v1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.start()
+	t.Cleanup(func() { c.stop() })
+	return c
+}
+
+func (c *cluster) manifests() string { return filepath.Join(c.dir, "manifests") }
+
+// start starts an agent; c.stop stops it, as a crash would but for the logs.
+func (c *cluster) start() {
+	c.t.Helper()
+	agent, err := node.New(node.Config{
+		NodeName: "n1", NodeIPs: []string{"127.0.0.1"}, Root: filepath.Join(c.dir, "root"), ContainerLogs: "-",
+		Client: c.admin, Runtime: c.conn.Runtime, Images: c.conn.Images,
+		Kubelet: kubeletconfig.KubeletConfiguration{
+			PodLogsDir: filepath.Join(c.dir, "logs"), CgroupRoot: c.runtime.CgroupParent, StaticPodPath: c.manifests(),
+			EnableServer: ptr.To(false),
+		},
+		Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- agent.Run(ctx) }()
-	t.Cleanup(func() {
+	c.stop = func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Error(err)
+			c.t.Error(err)
 		}
-	})
+		c.stop = func() {}
+	}
 	select {
 	case <-agent.Ready():
 	case err := <-done:
 		done <- nil
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	pods := client.CoreV1().Pods("default")
-	w, err := pods.Watch(ctx, metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	_, err = pods.Create(ctx, &v1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "hello", Namespace: "default", UID: "u1"},
+}
+
+// create makes a pod on the node, running the project's web server.
+func (c *cluster) create(name string, change func(*v1.Pod)) *v1.Pod {
+	c.t.Helper()
+	p := &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"},
 		Spec: v1.PodSpec{
-			NodeName: "n1", RestartPolicy: v1.RestartPolicyAlways, TerminationGracePeriodSeconds: ptr.To[int64](1),
-			Containers: []v1.Container{{Name: "app", Image: images.Hello1, ImagePullPolicy: v1.PullNever, TerminationMessagePath: "/dev/termination-log"}},
+			NodeName: "n1", TerminationGracePeriodSeconds: ptr.To[int64](1), AutomountServiceAccountToken: ptr.To(false),
+			Containers: []v1.Container{{Name: "app", Image: images.Hello1, ImagePullPolicy: v1.PullNever}},
 		},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
 	}
+	if change != nil {
+		change(p)
+	}
+	made, err := c.admin.CoreV1().Pods("default").Create(c.t.Context(), p, metav1.CreateOptions{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return made
+}
+
+// until follows a pod until ok says so of it, or of nil when it is gone.
+func (c *cluster) until(name, what string, ok func(*v1.Pod) bool) *v1.Pod {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	defer cancel()
+	for ctx.Err() == nil {
+		if p, done := c.follow(ctx, name, ok); done {
+			return p
+		}
+	}
+	p, err := c.admin.CoreV1().Pods("default").Get(c.t.Context(), name, metav1.GetOptions{})
+	c.t.Fatalf("pod %s: not %s in time; it is %+v %v", name, what, p, err)
+	return nil
+}
+
+// follow gets and watches a pod until ok says so, or the watch ends.
+func (c *cluster) follow(ctx context.Context, name string, ok func(*v1.Pod) bool) (*v1.Pod, bool) {
+	c.t.Helper()
+	pods := c.admin.CoreV1().Pods("default")
+	list, err := pods.List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var p *v1.Pod
+	if len(list.Items) > 0 {
+		p = &list.Items[0]
+	}
+	if ok(p) {
+		return p, true
+	}
+	w, err := pods.Watch(ctx, metav1.ListOptions{ResourceVersion: list.ResourceVersion, FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer w.Stop()
 	for e := range w.ResultChan() {
-		p := e.Object.(*v1.Pod)
-		if len(p.Status.ContainerStatuses) > 0 {
-			t.Logf("%v %s %+v", time.Since(began), p.Status.Phase, p.Status.ContainerStatuses[0].State)
+		it, is := e.Object.(*v1.Pod)
+		if !is {
+			return nil, false // the version is too old by now
 		}
-		if len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].Ready {
-			t.Logf("ready after %v: %+v", time.Since(began), p.Status)
-			break
+		if p = it; e.Type == watch.Deleted {
+			p = nil
+		}
+		if ok(p) {
+			return p, true
 		}
 	}
-	p, err := pods.Get(ctx, "hello", metav1.GetOptions{})
-	if err != nil {
+	return nil, false
+}
+
+func ready(p *v1.Pod) bool {
+	if p == nil {
+		return false
+	}
+	for _, cond := range p.Status.Conditions {
+		if cond.Type == v1.PodReady {
+			return cond.Status == v1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func gone(p *v1.Pod) bool { return p == nil }
+
+func TestPodOnContainerd(t *testing.T) {
+	c := newCluster(t)
+	began := time.Now()
+	c.create("hello", func(p *v1.Pod) {
+		p.Spec.InitContainers = []v1.Container{{Name: "init", Image: images.Hello1, Command: []string{"sh", "-c", "echo from init >/data/file"}, VolumeMounts: []v1.VolumeMount{{Name: "data", MountPath: "/data"}}}}
+		app := &p.Spec.Containers[0]
+		app.VolumeMounts = []v1.VolumeMount{{Name: "data", MountPath: "/data"}}
+		app.ReadinessProbe = &v1.Probe{ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"grep", "from init", "/data/file"}}}}
+		p.Spec.Volumes = []v1.Volume{{Name: "data", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
+	})
+	p := c.until("hello", "ready", ready)
+	t.Logf("with an init container, ready after %v", time.Since(began))
+	if p.Status.PodIP == "" || p.Status.StartTime == nil || p.Status.ContainerStatuses[0].ImageID == "" {
+		t.Errorf("status %+v", p.Status)
+	}
+
+	// The agent dies and comes back: nothing restarts.
+	before := p.Status.ContainerStatuses[0].ContainerID
+	c.stop()
+	c.start()
+	p = c.until("hello", "ready", ready)
+	if got := p.Status.ContainerStatuses[0]; got.ContainerID != before || got.RestartCount != 0 {
+		t.Errorf("after the agent's restart: %+v", got)
+	}
+
+	if err := c.admin.CoreV1().Pods("default").Delete(t.Context(), "hello", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	p = p.DeepCopy()
-	p.DeletionTimestamp, p.DeletionGracePeriodSeconds = &metav1.Time{Time: time.Now()}, ptr.To[int64](1)
-	if _, err := pods.Update(ctx, p, metav1.UpdateOptions{}); err != nil {
+	c.until("hello", "gone", gone)
+	if entries, err := os.ReadDir(filepath.Join(c.dir, "root", "pods")); err != nil || len(entries) > 0 {
+		t.Errorf("pod directories left: %v %v", entries, err)
+	}
+}
+
+func TestJobOnContainerd(t *testing.T) {
+	c := newCluster(t)
+	c.create("job", func(p *v1.Pod) {
+		p.Spec.RestartPolicy = v1.RestartPolicyNever
+		p.Spec.Containers[0].Command = []string{"sh", "-c", "echo all is lost >/dev/termination-log; exit 3"}
+	})
+	p := c.until("job", "failed", func(p *v1.Pod) bool { return p != nil && p.Status.Phase == v1.PodFailed })
+	if end := p.Status.ContainerStatuses[0].State.Terminated; end == nil || end.ExitCode != 3 || end.Message != "all is lost\n" || end.Reason != "Error" {
+		t.Errorf("end: %+v", p.Status.ContainerStatuses[0].State)
+	}
+}
+
+func TestStaticPodOnContainerd(t *testing.T) {
+	c := newCluster(t)
+	manifest := filepath.Join(c.manifests(), "web.yaml")
+	text := fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  terminationGracePeriodSeconds: 1\n  containers:\n  - {name: app, image: %q, imagePullPolicy: Never}\n", images.Hello1)
+	if err := os.WriteFile(manifest, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	p := c.until("web-n1", "ready", ready)
+	if p.Annotations[pod.MirrorAnnotation] == "" || p.Annotations[pod.SourceAnnotation] != "file" {
+		t.Errorf("annotations %v", p.Annotations)
+	}
+	container := p.Status.ContainerStatuses[0].ContainerID
+
+	// A deleted mirror comes back, and the pod never noticed.
+	if err := c.admin.CoreV1().Pods("default").Delete(t.Context(), "web-n1", metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}); err != nil {
+		t.Fatal(err)
+	}
+	old := p.UID
+	p = c.until("web-n1", "back", func(p *v1.Pod) bool { return ready(p) && p.UID != old })
+	if got := p.Status.ContainerStatuses[0].ContainerID; got != container {
+		t.Errorf("the container was %s and is %s", container, got)
+	}
+
+	if err := os.Remove(manifest); err != nil {
+		t.Fatal(err)
+	}
+	c.until("web-n1", "gone", gone)
+}
+
+func TestThirtyPodsOnContainerd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thirty real pods take a while")
+	}
+	c := newCluster(t)
+	const n = 30
+	began := time.Now()
+	for i := range n {
+		c.create(fmt.Sprintf("p%d", i), nil)
+	}
+	for i := range n {
+		c.until(fmt.Sprintf("p%d", i), "ready", ready)
+	}
+	took := time.Since(began)
+	t.Logf("%d pods ready after %v, %.1f a second", n, took, n/took.Seconds())
 	began = time.Now()
-	for e := range w.ResultChan() {
-		if e.Type == "DELETED" {
-			t.Logf("gone after %v: %+v", time.Since(began), e.Object.(*v1.Pod).Status)
-			break
-		}
+	if err := c.admin.CoreV1().Pods("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
 	}
+	for i := range n {
+		c.until(fmt.Sprintf("p%d", i), "gone", gone)
+	}
+	t.Logf("gone after %v", time.Since(began))
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
@@ -48,12 +50,22 @@ type services struct {
 	factory informers.SharedInformerFactory
 	lister  corelisters.ServiceLister
 	synced  cache.InformerSynced
+	// absent is set while the API server says that it serves no services.
+	absent atomic.Bool
 }
 
 func newServices(client kubernetes.Interface) *services {
 	f := informers.NewSharedInformerFactory(client, 0)
 	s := f.Core().V1().Services()
-	return &services{factory: f, lister: s.Lister(), synced: s.Informer().HasSynced}
+	out := &services{factory: f, lister: s.Lister(), synced: s.Informer().HasSynced}
+	_ = s.Informer().SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+		if !apierrors.IsNotFound(err) {
+			cache.DefaultWatchErrorHandler(ctx, r, err)
+			return
+		}
+		out.absent.Store(true)
+	}) // fails only once the informer runs
+	return out
 }
 
 func (s *services) run(ctx context.Context) {
@@ -69,10 +81,10 @@ const servicesWait = 10 * time.Second
 // environment returns the services whose addresses containers of the pod are
 // given. Static pods do not wait for the API server.
 func (s *services) environment(ctx context.Context, p *v1.Pod) ([]*v1.Service, error) {
-	if !s.synced() && !pod.IsStatic(p) {
+	if !s.synced() && !s.absent.Load() && !pod.IsStatic(p) {
 		ctx, cancel := context.WithTimeout(ctx, servicesWait)
 		defer cancel()
-		if !cache.WaitForCacheSync(ctx.Done(), s.synced) {
+		if !cache.WaitForCacheSync(ctx.Done(), func() bool { return s.synced() || s.absent.Load() }) {
 			return nil, fmt.Errorf("services have not yet been read at least once, cannot construct envvars")
 		}
 	}

@@ -2,6 +2,7 @@ package managed
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"unicode"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	smd "sigs.k8s.io/structured-merge-diff/v6/typed"
 
 	"proa/resource"
 )
@@ -23,11 +25,20 @@ import (
 type Tracker struct {
 	types func() managedfields.TypeConverter
 
-	mu       sync.RWMutex
-	managers map[key]*managedfields.FieldManager
+	mu     sync.RWMutex
+	states map[kindKey]*state
+	sets   sets
 }
 
-type key struct {
+// state is what is known of one kind and subresource.
+type state struct {
+	library *managedfields.FieldManager
+	// node is the kind compiled, nil where the library does the work.
+	node    *node
+	version string
+}
+
+type kindKey struct {
 	kind        schema.GroupVersionKind
 	subresource string
 }
@@ -35,37 +46,63 @@ type key struct {
 // New makes a tracker that gets its schema from types, which is called once,
 // in the background.
 func New(types func() managedfields.TypeConverter) *Tracker {
-	t := &Tracker{types: sync.OnceValue(types), managers: map[key]*managedfields.FieldManager{}}
+	t := &Tracker{types: sync.OnceValue(types), states: map[kindKey]*state{}}
 	go t.types()
 	return t
 }
 
-// Update records in obj what manager has changed against live, which is an
-// empty object at creation. Both are in the served version of m. Where the
-// fields cannot be tracked, obj is left without managed fields, as upstream
-// does, rather than refusing the write.
-func (t *Tracker) Update(m resource.Match, subresource string, live, obj resource.Object, manager string) error {
-	fm, err := t.manager(m, subresource)
+// Update records in obj what manager has changed against live at the time now.
+// live is an empty object at creation; it may be shared. Both are in the served
+// version of m. Where the fields cannot be tracked, obj is left without managed
+// fields, as upstream does, rather than refusing the write.
+func (t *Tracker) Update(m resource.Match, subresource string, live, obj resource.Object, manager string, now metav1.Time) error {
+	s, err := t.state(m, subresource)
 	if err != nil {
 		obj.SetManagedFields(nil)
 		return err
 	}
-	if _, err := fm.Update(live, obj, manager); err != nil {
+	if t.fast(s, subresource, live, obj, manager, now.Rfc3339Copy()) {
+		return nil
+	}
+	obj.GetObjectKind().SetGroupVersionKind(m.Served.GroupVersionKind())
+	if err := s.slow(typed(live, m), obj, manager); err != nil {
 		obj.SetManagedFields(nil)
 		return fmt.Errorf("managed fields of %s %s/%s were dropped: %w", m.Kind, obj.GetNamespace(), obj.GetName(), err)
 	}
 	return nil
 }
 
+// slow lets the library do the work. It panics on raw bytes that are neither
+// JSON nor anything else it knows, which a client may send.
+func (s *state) slow(live, obj resource.Object, manager string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("fields cannot be tracked: %v", p)
+		}
+	}()
+	_, err = s.library.Update(live, obj, manager)
+	return err
+}
+
+// typed is a shallow copy of an object with its kind, which the library looks
+// for.
+func typed(obj resource.Object, m resource.Match) resource.Object {
+	v := reflect.New(reflect.TypeOf(obj).Elem())
+	v.Elem().Set(reflect.ValueOf(obj).Elem())
+	out := v.Interface().(resource.Object)
+	out.GetObjectKind().SetGroupVersionKind(m.Served.GroupVersionKind())
+	return out
+}
+
 // Apply merges an applied configuration into live (an empty object where there
 // is none), both in the served version of m, and returns a new object with
 // defaults. Conflicts are API status errors with a cause for each field.
 func (t *Tracker) Apply(m resource.Match, subresource string, live resource.Object, config *unstructured.Unstructured, manager string, force bool) (resource.Object, error) {
-	fm, err := t.manager(m, subresource)
+	s, err := t.state(m, subresource)
 	if err != nil {
 		return nil, err
 	}
-	out, err := fm.Apply(live, config, manager, force)
+	out, err := s.library.Apply(typed(live, m), config, manager, force)
 	if err != nil {
 		if _, ok := err.(apierrors.APIStatus); ok {
 			return nil, err
@@ -80,38 +117,55 @@ func (t *Tracker) Apply(m resource.Match, subresource string, live resource.Obje
 	return obj, nil
 }
 
-func (t *Tracker) manager(m resource.Match, subresource string) (*managedfields.FieldManager, error) {
-	k := key{m.Served.GroupVersionKind(), subresource}
+func (t *Tracker) state(m resource.Match, subresource string) (*state, error) {
+	k := kindKey{m.Served.GroupVersionKind(), subresource}
 	t.mu.RLock()
-	fm := t.managers[k]
+	s := t.states[k]
 	t.mu.RUnlock()
-	if fm != nil {
-		return fm, nil
+	if s != nil {
+		return s, nil
 	}
 	c := converter{m}
-	fm, err := managedfields.NewDefaultFieldManager(t.types(), c, c, c, k.kind, k.kind.GroupVersion(), subresource, reset(m, subresource))
+	types := t.types()
+	fm, err := managedfields.NewDefaultFieldManager(types, c, c, c, k.kind, k.kind.GroupVersion(), subresource, reset(m, subresource))
 	if err != nil {
 		return nil, err
 	}
+	s = &state{library: fm, version: k.kind.GroupVersion().String()}
+	empty := typed(m.Served.New(), m)
+	if v, err := types.ObjectToTyped(empty, smd.AllowDuplicates); err == nil {
+		skip := map[string]bool{}
+		if f := unowned(m, subresource); f != "" {
+			skip[f] = true
+		}
+		s.node = compile(v.Schema(), v.TypeRef(), reflect.TypeOf(empty).Elem(), skip)
+	}
 	t.mu.Lock()
-	t.managers[k] = fm
+	t.states[k] = s
 	t.mu.Unlock()
-	return fm, nil
+	return s, nil
 }
 
-// reset says which fields a write to the subresource never owns, because they
-// are restored from the stored object: the status on the main resource, the
+// unowned is the field that a write to the subresource never owns, because it
+// is restored from the stored object: the status on the main resource, the
 // spec on the status.
-func reset(m resource.Match, subresource string) map[fieldpath.APIVersion]fieldpath.Filter {
-	var set *fieldpath.Set
+func unowned(m resource.Match, subresource string) string {
 	switch {
 	case subresource == "" && m.Updates["status"] != nil:
-		set = fieldpath.NewSet(fieldpath.MakePathOrDie("status"))
+		return "status"
 	case subresource == "status":
-		set = fieldpath.NewSet(fieldpath.MakePathOrDie("spec"))
-	default:
+		return "spec"
+	}
+	return ""
+}
+
+// reset tells the library of the unowned field.
+func reset(m resource.Match, subresource string) map[fieldpath.APIVersion]fieldpath.Filter {
+	f := unowned(m, subresource)
+	if f == "" {
 		return nil
 	}
+	set := fieldpath.NewSet(fieldpath.MakePathOrDie(f))
 	out := map[fieldpath.APIVersion]fieldpath.Filter{}
 	for _, s := range m.Definition.Served {
 		out[fieldpath.APIVersion(s.GroupVersion.String())] = fieldpath.NewExcludeSetFilter(set)

@@ -247,7 +247,7 @@ func (a *API) tracked(c *request.Call, live, obj resource.Object, manager string
 		if err != nil {
 			return nil, err
 		}
-		if err := a.Managed.Update(c.Match, c.Subresource, before, obj, manager); err != nil {
+		if err := a.Managed.Update(c.Match, c.Subresource, before, obj, manager, c.Now); err != nil {
 			a.Log.Warn("managed fields were not recorded", "err", err)
 		}
 	}

@@ -107,7 +107,7 @@ func (p *patching) change(live resource.Object) (resource.Object, error) {
 	obj.GetObjectKind().SetGroupVersionKind(s.GroupVersionKind())
 	if p.kind != types.ApplyYAMLPatchType && a.Managed != nil {
 		manager := managed.Manager(p.options.FieldManager, c.UserAgent)
-		if err := a.Managed.Update(c.Match, c.Subresource, before, obj, manager); err != nil {
+		if err := a.Managed.Update(c.Match, c.Subresource, before, obj, manager, c.Now); err != nil {
 			a.Log.Warn("managed fields were not recorded", "err", err)
 		}
 	}

@@ -79,7 +79,7 @@ func (a *API) serveScale(w http.ResponseWriter, r *http.Request, c *request.Call
 			// The change belongs to whoever scaled, under this subresource.
 			plain := c.Match
 			plain.Served = &d.Served[0]
-			if err := a.Managed.Update(plain, "scale", table.Typed(live, d.GroupVersionKind()), obj, m.manager); err != nil {
+			if err := a.Managed.Update(plain, "scale", table.Typed(live, d.GroupVersionKind()), obj, m.manager, c.Now); err != nil {
 				a.Log.Warn("managed fields were not recorded", "err", err)
 			}
 		}

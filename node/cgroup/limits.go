@@ -76,19 +76,6 @@ func topLimits(allocatable corev1.ResourceList, sizes []string) limits {
 	return l
 }
 
-// burstableShares is the weight of the burstable tier: what its pods ask for.
-func burstableShares(pods []*corev1.Pod) int64 {
-	var milli int64
-	for _, p := range pods {
-		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed || QOS(p) != corev1.PodQOSBurstable {
-			continue
-		}
-		r := resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{})
-		milli += r.Cpu().MilliValue()
-	}
-	return MilliCPUToShares(milli)
-}
-
 // hugePages writes the limit of every page size as size=bytes, in order.
 func hugePages(sizes []string, list corev1.ResourceList) string {
 	want := map[string]int64{}

@@ -42,7 +42,13 @@ type Manager struct {
 
 	mu      sync.Mutex
 	applied map[string]limits
-	pods    map[types.UID]name
+	pods    map[types.UID]member
+}
+
+// member is a pod with a cgroup.
+type member struct {
+	name   name
+	shares int64
 }
 
 // New finds the hierarchy. It changes nothing.
@@ -65,7 +71,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg:     cfg,
 		unified: cgroups.IsCgroup2UnifiedMode(),
 		applied: map[string]limits{},
-		pods:    map[types.UID]name{},
+		pods:    map[types.UID]member{},
 	}
 	for part := range strings.SplitSeq(cfg.Root, "/") {
 		switch part {
@@ -117,14 +123,6 @@ func (m *Manager) Start() error {
 	return nil
 }
 
-// UpdateTiers weighs the burstable tier by the pods on the node. Call it when
-// pods come or go.
-func (m *Manager) UpdateTiers(pods []*corev1.Pod) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.apply(tier(m.top, corev1.PodQOSBurstable), limits{shares: burstableShares(pods)})
-}
-
 // PodParent is the CRI cgroup_parent of the pod. Pure.
 func (m *Manager) PodParent(pod *corev1.Pod) string {
 	return m.podName(pod).path(m.cfg.Driver)
@@ -144,8 +142,24 @@ func (m *Manager) EnsurePod(pod *corev1.Pod) (parent string, err error) {
 	if err := m.apply(n, l); err != nil {
 		return "", fmt.Errorf("cgroup of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
-	m.pods[pod.UID] = n
+	m.pods[pod.UID] = member{n, l.shares}
+	if err := m.weighBurstable(); err != nil {
+		return "", err
+	}
 	return n.path(m.cfg.Driver), nil
+}
+
+// weighBurstable gives the burstable tier the weight of its pods together.
+// Callers hold mu.
+func (m *Manager) weighBurstable() error {
+	t := tier(m.top, corev1.PodQOSBurstable)
+	var sum int64
+	for _, p := range m.pods {
+		if len(p.name) == len(t)+1 && p.name[len(t)-1] == t[len(t)-1] {
+			sum += p.shares
+		}
+	}
+	return m.apply(t, limits{shares: min(max(sum, minShares), maxShares)})
 }
 
 // apply makes a cgroup and writes its limits, if they are not what was written
@@ -201,15 +215,18 @@ func (m *Manager) RemovePod(uid types.UID) error {
 	// it is not known at all.
 	for _, c := range []corev1.PodQOSClass{corev1.PodQOSGuaranteed, corev1.PodQOSBurstable, corev1.PodQOSBestEffort} {
 		n := tier(m.top, c).child(podPrefix + string(uid))
-		if known, ok := m.pods[uid]; ok && known.fs() != n.fs() {
+		if known, ok := m.pods[uid]; ok && known.name.fs() != n.fs() {
 			continue
 		}
 		if err := m.remove(n); err != nil {
 			return fmt.Errorf("remove cgroup %s: %w", n.path(m.cfg.Driver), err)
 		}
 	}
+	if _, known := m.pods[uid]; !known {
+		return nil
+	}
 	delete(m.pods, uid)
-	return nil
+	return m.weighBurstable()
 }
 
 // Pods lists the pods that have a cgroup, for the clean-up of orphans.

@@ -186,16 +186,28 @@ func TestBurstableTierWeighsWhatItsPodsAskFor(t *testing.T) {
 		testPod(req(list("cpu", "1", "memory", "1Mi"), list("cpu", "1", "memory", "1Mi"))), // guaranteed
 		testPod(req(nil, nil)),
 	}
-	if err := m.UpdateTiers(pods); err != nil {
+	for _, p := range pods {
+		if _, err := m.EnsurePod(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shares := func(class corev1.PodQOSClass) string {
+		return read(t, m, tier(m.top, class), "cpu", "cpu.shares", "cpu.weight")
+	}
+	if m.unified {
+		return // the weights are of another scale
+	}
+	if got := shares(corev1.PodQOSBurstable); got != "1024" {
+		t.Errorf("burstable shares %s", got)
+	}
+	if got := shares(corev1.PodQOSBestEffort); got != "2" {
+		t.Errorf("best-effort shares %s", got)
+	}
+	if err := m.RemovePod(pods[0].UID); err != nil {
 		t.Fatal(err)
 	}
-	if !m.unified {
-		if got := read(t, m, tier(m.top, corev1.PodQOSBurstable), "cpu", "cpu.shares", ""); got != "1024" {
-			t.Errorf("burstable shares %s", got)
-		}
-		if got := read(t, m, tier(m.top, corev1.PodQOSBestEffort), "cpu", "cpu.shares", ""); got != "2" {
-			t.Errorf("best-effort shares %s", got)
-		}
+	if got := shares(corev1.PodQOSBurstable); got != "768" {
+		t.Errorf("burstable shares after a removal %s", got)
 	}
 }
 

@@ -19,11 +19,12 @@ func (w *worker) removeContainer(id string) {
 	w.removing[id] = true
 	w.op(func() func() {
 		err := w.cfg.Runtime.RemoveContainer(w.ctx, id)
-		if err != nil && !observe.IsNotFound(err) {
+		switch {
+		case err == nil || observe.IsNotFound(err):
+			w.cfg.Observer.Forget(id)
+		case w.ctx.Err() == nil:
 			w.log.Warn("cannot remove the container; will retry", "container", id, "error", err)
 			w.hold()
-		} else {
-			w.cfg.Observer.Forget(id)
 		}
 		return func() {
 			delete(w.removing, id)
@@ -59,7 +60,7 @@ func (w *worker) prune() {
 		}
 		w.removing[s.ID] = true
 		w.op(func() func() {
-			if err := w.cfg.Runtime.RemovePodSandbox(w.ctx, s.ID); err != nil && !observe.IsNotFound(err) {
+			if err := w.removeAll(w.ctx, s.ID); err != nil && w.ctx.Err() == nil {
 				w.log.Warn("cannot remove the old pod sandbox; will retry", "sandbox", s.ID, "error", err)
 				w.hold()
 			}
@@ -104,7 +105,7 @@ func (w *worker) leave() {
 		w.removing[id] = true
 		w.op(func() func() {
 			err := w.removeAll(w.ctx, id)
-			if err != nil {
+			if err != nil && w.ctx.Err() == nil {
 				w.log.Warn("cannot remove the pod sandbox; will retry", "sandbox", id, "error", err)
 				w.hold()
 			}

@@ -72,7 +72,7 @@ func (w *worker) stopSandbox(a pod.Action) {
 	w.inSandbox = true
 	w.op(func() func() {
 		err := w.cfg.Runtime.StopPodSandbox(w.ctx, a.ID)
-		if err != nil && !observe.IsNotFound(err) {
+		if err != nil && w.ctx.Err() == nil && !observe.IsNotFound(err) {
 			w.log.Warn("cannot stop the pod sandbox; will retry", "sandbox", a.ID, "error", err)
 			w.hold()
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	srvconfig "github.com/containerd/containerd/v2/cmd/containerd/server/config"
+	"github.com/containerd/containerd/v2/core/snapshots/storage"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/log"
 	"github.com/containerd/plugin"
@@ -45,7 +46,7 @@ func searchPath(dir string) (restore func(), err error) {
 // load initialises the plugins in order. It returns the set with whatever was
 // initialised even when it fails, so that the caller can close it. ready is
 // done when the plugins that finish in the background have finished.
-func load(ctx context.Context, c Config, p probed, entry *logrus.Entry) (set *plugin.Set, ready *sync.WaitGroup, err error) {
+func load(ctx context.Context, c Config, p probed, entry *logrus.Entry, restored bool, overlayDB **storage.MetaStore) (set *plugin.Set, ready *sync.WaitGroup, err error) {
 	loading.Lock()
 	defer loading.Unlock()
 
@@ -62,7 +63,7 @@ func load(ctx context.Context, c Config, p probed, entry *logrus.Entry) (set *pl
 
 	set, ready = plugin.NewPluginSet(), new(sync.WaitGroup)
 	conf := srvconfig.Config{Plugins: settings(c, p)}
-	for _, reg := range graph(p.snapshotter, sandboxerPlugin(c)) {
+	for _, reg := range graph(p.snapshotter, overlayPlugin(overlayDB, restored), sandboxerPlugin(c)) {
 		uri := reg.URI()
 		ic := plugin.NewContext(ctx, set, map[string]string{
 			plugins.PropertyRootDir:      filepath.Join(c.Root, uri),

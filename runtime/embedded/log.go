@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
@@ -48,7 +50,7 @@ func (s slogHook) Fire(e *logrus.Entry) error {
 		return nil
 	}
 	level := slogLevel(e.Level)
-	if expected[e.Message] {
+	if slices.ContainsFunc(expected, func(p string) bool { return strings.HasPrefix(e.Message, p) }) {
 		level = slog.LevelDebug
 	}
 	if s.h.Enabled(context.Background(), level) {
@@ -70,12 +72,16 @@ func (s slogHook) Fire(e *logrus.Entry) error {
 	return nil
 }
 
-// expected are warnings of containerd about what is as it should be here.
-var expected = map[string]bool{
+// expected are the beginnings of warnings about what is as it should be here.
+var expected = []string{
 	// Most file systems have no fs-verity, which is not asked for.
-	"failed check for fsverity support": true,
+	"failed check for fsverity support",
 	// The pod network's configuration is written once the node has its range.
-	"failed to load cni during init, please check CRI plugin status before setting up network for pods": true,
+	"failed to load cni during init, please check CRI plugin status before setting up network for pods",
+	// durability.go.
+	"using async mode for boltdb",
+	// The links of light sandboxes, sandboxfiles.go.
+	"Invalid file ",
 }
 
 func slogLevel(l logrus.Level) slog.Level {

@@ -42,7 +42,6 @@ import (
 	_ "github.com/containerd/containerd/v2/plugins/services/version"
 	_ "github.com/containerd/containerd/v2/plugins/services/warning"
 	_ "github.com/containerd/containerd/v2/plugins/snapshots/native/plugin"
-	_ "github.com/containerd/containerd/v2/plugins/snapshots/overlay/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/transfer"
 )
 
@@ -58,6 +57,7 @@ const (
 	transferPluginURI   = "io.containerd.transfer.v1.local"
 	gcPluginURI         = "io.containerd.gc.v1.scheduler"
 	monitorPluginURI    = "io.containerd.monitor.task.v1.cgroups"
+	metadataPluginURI   = "io.containerd.metadata.v1.bolt"
 )
 
 // required are the plugins a node cannot do without. Most others are pulled in
@@ -68,14 +68,18 @@ var required = []string{
 }
 
 // graph returns the plugins in the order they can be initialised: those that are
-// registered, without the snapshotter that is not used (opening it would create
-// its directory and its database), and extra right before CRI.
-func graph(snapshotter string, extra ...plugin.Registration) []plugin.Registration {
+// registered and our own. Of the snapshotters only the one in use is loaded:
+// opening another would create its directory and its database.
+func graph(snapshotter string, overlay, sandboxer plugin.Registration) []plugin.Registration {
 	ordered := registry.Graph(func(r *plugin.Registration) bool {
 		return r.Type == plugins.SnapshotPlugin && r.ID != snapshotter
 	})
-	i := slices.IndexFunc(ordered, func(r plugin.Registration) bool { return r.URI() == criPluginURI })
-	return slices.Insert(ordered, max(i, 0), extra...)
+	cri := slices.IndexFunc(ordered, func(r plugin.Registration) bool { return r.URI() == criPluginURI })
+	ordered = slices.Insert(ordered, max(cri, 0), sandboxer)
+	if snapshotter == overlay.ID {
+		ordered = slices.Insert(ordered, 0, overlay)
+	}
+	return ordered
 }
 
 // probed are the facts about the machine that the plugins' settings depend on.
@@ -143,6 +147,8 @@ func settings(c Config, p probed) map[string]any {
 			"env":        shimEnv(c.BinDir),
 		},
 		monitorPluginURI: map[string]any{"no_prometheus": true},
+		// durability.go says why, and what takes its place.
+		metadataPluginURI: map[string]any{"no_sync": p.snapshotter == snapshotterOverlay},
 		gcPluginURI: map[string]any{
 			// A first collection soon after the start would compete with the
 			// first pods for the metadata lock; nothing is urgent then.

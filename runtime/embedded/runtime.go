@@ -13,11 +13,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/events/exchange"
+	"github.com/containerd/containerd/v2/core/metadata"
 	csandbox "github.com/containerd/containerd/v2/core/sandbox"
+	"github.com/containerd/containerd/v2/core/snapshots/storage"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/plugin"
 	"github.com/containerd/ttrpc"
+	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 )
@@ -37,6 +41,10 @@ type Runtime struct {
 	failed chan struct{} // closed when a part of it has died
 	once   sync.Once
 	err    error // why, set before failed is closed
+
+	durable   *durability
+	snapshots *storage.MetaStore // nil with another snapshotter than overlayfs
+	saving    sync.WaitGroup
 
 	serving sync.WaitGroup
 	stop    sync.Once
@@ -87,8 +95,14 @@ func Start(ctx context.Context, c Config) (_ *Runtime, err error) {
 	// The plugins keep this context for their background work.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
+	if r.durable, err = newDurability(c.Root, c.Logger); err != nil {
+		return nil, err
+	}
+	if err := r.durable.open(); err != nil {
+		return nil, err
+	}
 	entry := newLogger(c.Logger.Handler(), &r.stopped, func(msg string) { r.fail(errors.New(msg)) })
-	set, background, err := load(run, c, facts, entry)
+	set, background, err := load(run, c, facts, entry, r.durable.restored, &r.snapshots)
 	r.set = set
 	if err != nil {
 		return nil, err
@@ -105,6 +119,11 @@ func Start(ctx context.Context, c Config) (_ *Runtime, err error) {
 		shims.Close()
 		return nil, err
 	}
+	if r.snapshots != nil {
+		if err := r.keepCheckpoint(run); err != nil {
+			return nil, err
+		}
+	}
 	r.serve("shim events", shims, func(l net.Listener) error { return r.ttrpc.Serve(run, l) }, ttrpc.ErrServerClosed)
 	r.serve("CRI", clients, r.grpc.Serve, grpc.ErrServerStopped)
 	go func() {
@@ -115,6 +134,48 @@ func Start(ctx context.Context, c Config) (_ *Runtime, err error) {
 		close(r.ready)
 	}()
 	return r, nil
+}
+
+// keepCheckpoint saves a checkpoint after each change of images.
+func (r *Runtime) keepCheckpoint(ctx context.Context) error {
+	db, err := instanceOf[*metadata.DB](r.set, plugins.MetadataPlugin, "bolt")
+	if err != nil {
+		return err
+	}
+	ex, err := instanceOf[*exchange.Exchange](r.set, plugins.EventPlugin, "exchange")
+	if err != nil {
+		return err
+	}
+	save := func() error {
+		return r.durable.checkpoint(
+			func(w io.Writer) error {
+				return db.View(func(tx *bolt.Tx) error {
+					_, err := tx.WriteTo(w)
+					return err
+				})
+			},
+			func(w io.Writer) error { return copyMetaStore(context.WithoutCancel(ctx), r.snapshots, w) })
+	}
+	changes := make(chan struct{}, 1)
+	if r.durable.stale {
+		changes <- struct{}{}
+	}
+	events, ended := ex.Subscribe(ctx, `topic~="^/images/"`)
+	r.saving.Go(func() {
+		for {
+			select {
+			case <-events:
+				select {
+				case changes <- struct{}{}:
+				default: // there is one waiting already
+				}
+			case <-ended:
+				return
+			}
+		}
+	})
+	r.saving.Go(func() { r.durable.keep(ctx, changes, save) })
+	return nil
 }
 
 // pruneSandboxes removes the files of sandboxes that containerd does not know.
@@ -235,8 +296,14 @@ func (r *Runtime) Stop() {
 		if r.cancel != nil {
 			r.cancel()
 		}
+		r.saving.Wait()
 		if r.set != nil {
 			closePlugins(r.set, r.log)
+		}
+		if r.durable != nil {
+			if err := r.durable.close(); err != nil {
+				r.log.Warn("container runtime stopped with its databases not on disk", "err", err)
+			}
 		}
 		for _, path := range []string{r.conf.Socket, r.conf.ttrpcSocket()} {
 			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
