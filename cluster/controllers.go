@@ -23,10 +23,12 @@ import (
 	"proa/controller/endpointslice"
 	"proa/controller/garbage"
 	"proa/controller/namespace"
+	"proa/controller/nodelifecycle"
 	"proa/controller/podgc"
 	"proa/controller/replicaset"
 	"proa/controller/rootca"
 	serviceaccountcontroller "proa/controller/serviceaccount"
+	"proa/controller/tainteviction"
 )
 
 // Controllers is the list of all controllers, in no order that matters. ca is
@@ -41,6 +43,8 @@ func Controllers(ca []byte) []controller.Definition {
 		deployment.Definition(),
 		endpointslice.Definition(),
 		podgc.Definition(),
+		nodelifecycle.Definition(),
+		tainteviction.Definition(),
 		garbage.Definition(),
 	}
 }
