@@ -83,11 +83,8 @@ func Requirements(r *corev1.ResourceRequirements, nameRule func(corev1.ResourceN
 // HugePagesMultiple refuses a part of a huge page.
 func HugePagesMultiple(name corev1.ResourceName, q resource.Quantity, at *field.Path) field.ErrorList {
 	size, err := resource.ParseQuantity(strings.TrimPrefix(string(name), corev1.ResourceHugePagesPrefix))
-	switch {
-	case err != nil || size.Sign() <= 0:
-		return field.ErrorList{field.Invalid(at, q.String(), fmt.Sprintf("resource name: %s is an invalid hugepage name", name))}
-	case size.Value() != 0 && q.Value()%size.Value() != 0:
-		return field.ErrorList{field.Invalid(at, q.String(), fmt.Sprintf("%s is not positive integer multiple of %s", q.String(), name))}
+	if err == nil && size.Value() > 0 && size.MilliValue()%1000 == 0 && q.Value()%size.Value() == 0 {
+		return nil
 	}
-	return nil
+	return field.ErrorList{field.Invalid(at, q.String(), fmt.Sprintf("%s is not positive integer multiple of %s", q.String(), name))}
 }

@@ -19,24 +19,29 @@ func (p *podContext) resources(r *corev1.ResourceRequirements, at *field.Path) f
 // resourceClaims are references to spec.resourceClaims.
 func (p *podContext) resourceClaims(claims []corev1.ResourceClaim, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	seen := map[string]bool{}
+	// A claim may be used whole, or by several of its requests.
+	whole, parts, inParts := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i, c := range claims {
 		at := at.Index(i)
 		if c.Name == "" {
 			errs = append(errs, field.Required(at, ""))
 			continue
 		}
-		// A claim may be used whole, or by several of its requests.
-		whole, part := c.Name, c.Name+"/"+c.Request
+		part := c.Name + "/" + c.Request
 		switch {
-		case seen[whole] || c.Request == "" && seen[c.Name+"/"]:
-			errs = append(errs, field.Duplicate(at, c))
-		case c.Request != "" && seen[part]:
-			errs = append(errs, field.Duplicate(at, c))
+		case whole[c.Name]:
+			errs = append(errs, field.Duplicate(at, c.Name))
 		case c.Request == "":
-			seen[whole] = true
+			if inParts[c.Name] {
+				errs = append(errs, field.Duplicate(at, c.Name))
+			}
+			whole[c.Name] = true
 		default:
-			seen[part], seen[c.Name+"/"] = true, true
+			errs = append(errs, check.Label(c.Request, at.Child("request"))...)
+			if parts[part] {
+				errs = append(errs, field.Duplicate(at, part))
+			}
+			parts[part], inParts[c.Name] = true, true
 		}
 		if !p.claims[c.Name] {
 			e := field.NotFound(at, c.Name)
@@ -75,6 +80,9 @@ func (p *podContext) podResources(s *corev1.PodSpec, at *field.Path) field.Error
 	r := s.Resources
 	if r == nil {
 		return nil
+	}
+	if s.OS != nil && s.OS.Name == corev1.Windows {
+		return field.ErrorList{field.Forbidden(at, "may not be set for a windows pod")}
 	}
 	var errs field.ErrorList
 	if r.Claims != nil {

@@ -120,8 +120,8 @@ const (
 var (
 	controlCharacters = regexp.MustCompile(`[[:cntrl:]]+`)
 	netBIOSDomain     = regexp.MustCompile(`^[^\\/:\*\?"<>|\.][^\\/:\*\?"<>|]{0,14}$`)
-	dnsDomain         = regexp.MustCompile(`^[^\\/:\*\?"<>|\.][^\\/:\*\?"<>|]+$`)
-	windowsUser       = regexp.MustCompile(`^[^\\/:\*\?"<>|@,;=\[\]\+]+$`)
+	dnsDomain         = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$`)
+	notInUserName     = regexp.MustCompile(`["/\\:;|=,\+\*\?<>@\[\]]`)
 )
 
 func validateWindowsOptions(w *corev1.WindowsSecurityContextOptions, at *field.Path) field.ErrorList {
@@ -175,10 +175,10 @@ func validateWindowsUser(name string, at *field.Path) field.ErrorList {
 	case len(user) > maxWindowsUser:
 		errs = append(errs, bad(fmt.Sprintf("runAsUserName's User length must not be longer than %d characters", maxWindowsUser))...)
 	}
-	if strings.Trim(user, ". ") == "" {
+	if user != "" && strings.Trim(user, ". ") == "" {
 		errs = append(errs, bad("runAsUserName's User cannot contain only periods or spaces")...)
 	}
-	if !windowsUser.MatchString(user) {
+	if notInUserName.MatchString(user) {
 		errs = append(errs, bad("runAsUserName's User cannot contain the following characters: \"/\\:;|=,+*?<>@[]")...)
 	}
 	return errs

@@ -174,5 +174,5 @@ func validateLimitsOf(item *corev1.LimitRangeItem, name corev1.ResourceName, at 
 }
 
 func ratioOf(a, b quantity.Quantity) float64 {
-	return float64(a.MilliValue()) / float64(b.MilliValue())
+	return a.AsApproximateFloat64() / b.AsApproximateFloat64()
 }

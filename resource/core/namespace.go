@@ -104,7 +104,12 @@ func prepareNamespaceFinalize(_ *resource.Request, ns, old *corev1.Namespace) {
 }
 
 func validateNamespace(ns *corev1.Namespace) field.ErrorList {
-	return validateFinalizerNames(ns.Spec.Finalizers, field.NewPath("spec", "finalizers"))
+	var errs field.ErrorList
+	for _, n := range ns.Spec.Finalizers {
+		// At creation upstream reports them at the list.
+		errs = append(errs, validateFinalizerName(string(n), field.NewPath("spec", "finalizers"))...)
+	}
+	return errs
 }
 
 func validateNamespaceStatus(ns, _ *corev1.Namespace) field.ErrorList {
@@ -122,13 +127,9 @@ func validateNamespaceStatus(ns, _ *corev1.Namespace) field.ErrorList {
 }
 
 func validateNamespaceFinalize(ns, _ *corev1.Namespace) field.ErrorList {
-	return validateFinalizerNames(ns.Spec.Finalizers, field.NewPath("spec", "finalizers"))
-}
-
-func validateFinalizerNames(names []corev1.FinalizerName, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for i, n := range names {
-		errs = append(errs, validateFinalizerName(string(n), at.Index(i))...)
+	for i, n := range ns.Spec.Finalizers {
+		errs = append(errs, validateFinalizerName(string(n), field.NewPath("spec", "finalizers").Index(i))...)
 	}
 	return errs
 }

@@ -116,11 +116,10 @@ func validateOS(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	if s.OS == nil {
 		return nil
 	}
-	name := at.Child("os", "name")
 	if s.OS.Name == "" {
-		return field.ErrorList{field.Required(name, "cannot be empty")}
+		return field.ErrorList{field.Required(at.Child("os", "name"), "cannot be empty")}
 	}
-	if errs := check.OneOf(s.OS.Name, []corev1.OSName{corev1.Linux, corev1.Windows}, name); len(errs) > 0 {
+	if errs := check.OneOf(s.OS.Name, []corev1.OSName{corev1.Linux, corev1.Windows}, at.Child("os")); len(errs) > 0 {
 		return errs
 	}
 	if s.OS.Name == corev1.Linux {
@@ -172,7 +171,6 @@ func validateWindows(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 		refuse(c.SupplementalGroupsPolicy != nil, sc.Child("supplementalGroupsPolicy"))
 		refuse(c.SELinuxChangePolicy != nil, sc.Child("seLinuxChangePolicy"))
 	}
-	refuse(s.Resources != nil, at.Child("resources"))
 	eachContainerAt(s, at, func(c *corev1.Container, at *field.Path) {
 		sc := c.SecurityContext
 		if sc == nil {
