@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ import (
 	"proa/auth/x509"
 	"proa/cache"
 	"proa/cache/codec"
+	"proa/network/ipalloc"
 	"proa/resource"
 	"proa/resource/builtin"
 	"proa/store"
@@ -121,6 +123,10 @@ func Start(t testing.TB, options ...Option) *Env {
 	})
 	t.Cleanup(func() { cancel(); running.Wait() })
 	s.config.Hub = hub
+	if s.config.Allocators == nil {
+		// A table without services needs none.
+		s.config.Allocators, _, _ = ipalloc.For(s.config.Table, hub, ipalloc.Config{Addresses: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}})
+	}
 	certs, err := newCertificates()
 	if err != nil {
 		t.Fatal(err)

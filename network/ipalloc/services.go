@@ -13,8 +13,10 @@ import (
 
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -352,4 +354,30 @@ func usesPort(ports []corev1.ServicePort, protocol corev1.Protocol, nodePort int
 
 func invalid(s *corev1.Service, errs field.ErrorList) error {
 	return apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Service").GroupKind(), s.Name, errs)
+}
+
+// For makes the allocators of an API server that serves the table, and the one
+// among them whose Run has to be called.
+func For(table *resource.Table, hub *cache.Hub, c Config) (map[schema.GroupResource]resource.Allocator, *Services, error) {
+	v := table.View()
+	find := func(gvr schema.GroupVersionResource) (*resource.Definition, error) {
+		m, ok := v.Resource(gvr)
+		if !ok {
+			return nil, fmt.Errorf("ipalloc: the table has no %s", gvr.GroupResource())
+		}
+		return m.Definition, nil
+	}
+	services, err := find(corev1.SchemeGroupVersion.WithResource("services"))
+	if err != nil {
+		return nil, nil, err
+	}
+	addresses, err := find(networkingv1.SchemeGroupVersion.WithResource("ipaddresses"))
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := New(hub, services, addresses, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return map[schema.GroupResource]resource.Allocator{services.GroupResource(): a}, a, nil
 }

@@ -230,18 +230,6 @@ func prefixOf(before, after []corev1.NodeSelectorRequirement) bool {
 	return len(before) <= len(after) && check.Equal(before, after[:len(before)])
 }
 
-// ValidatePodBinding checks what assigns a pod to a node.
-func ValidatePodBinding(b *corev1.Binding) field.ErrorList {
-	var errs field.ErrorList
-	if k := b.Target.Kind; k != "" && k != "Node" {
-		errs = append(errs, field.NotSupported(field.NewPath("target", "kind"), k, []string{"Node", "<empty>"}))
-	}
-	if b.Target.Name == "" {
-		errs = append(errs, field.Required(field.NewPath("target", "name"), ""))
-	}
-	return errs
-}
-
 // validatePodEphemeralContainersUpdate: ephemeral containers are added, and
 // then stay as they are.
 func validatePodEphemeralContainersUpdate(p, old *corev1.Pod) field.ErrorList {
