@@ -45,7 +45,9 @@ type Config struct {
 	// Allocators give objects what they need from elsewhere: services their
 	// cluster IPs and node ports.
 	Allocators map[schema.GroupResource]resource.Allocator
-	// Connects answers subresources and virtual resources by functions.
+	// Connects answers subresources and virtual resources by functions. The
+	// server completes it by what it answers itself. Handlers that need the
+	// server's API may be added after New, but before the first request.
 	Connects connect.Registry
 	// TLS for Serve. Client certificates are asked for, and checked by the
 	// Authenticator.
@@ -134,9 +136,15 @@ func New(c Config) (*Server, error) {
 		Table: c.Table, Hub: c.Hub, Admission: c.Admission, Authorizer: c.Authorizer, Allocators: c.Allocators,
 		Managed: c.Managed, Log: c.Log, WatchTimeout: c.WatchTimeout, Draining: s.drain, Observe: s.metrics,
 	}).Complete()
-	connects := subresource.Pods(s.api)
-	connects.Add(c.Connects)
-	s.api.Connects = connects
+	s.api.Connects = c.Connects
+	if s.api.Connects == nil {
+		s.api.Connects = connect.Registry{}
+	}
+	for k, h := range subresource.Pods(s.api) {
+		if _, ok := s.api.Connects[k]; !ok {
+			s.api.Connects[k] = h
+		}
+	}
 	// The order of the chain, from the outside in.
 	s.serve = s.authenticate(s.impersonate(s.limit(s.authorize(s.deadline(s.dispatch)))))
 	return s, nil

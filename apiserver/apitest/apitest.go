@@ -23,8 +23,10 @@ import (
 	"k8s.io/utils/clock"
 
 	"proa/apiserver"
+	"proa/apiserver/connect"
 	"proa/apiserver/local"
 	"proa/apiserver/managed"
+	"proa/apiserver/subresource"
 	"proa/auth"
 	"proa/auth/anonymous"
 	"proa/auth/union"
@@ -82,6 +84,9 @@ func WithNamespaces(names ...string) Option {
 	return func(s *settings) { s.namespaces = append(s.namespaces, names...) }
 }
 
+// WithNoNamespaces leaves even "default" out.
+func WithNoNamespaces() Option { return func(s *settings) { s.namespaces = nil } }
+
 // AdminUser may do everything.
 var AdminUser = &auth.User{Name: "admin", Groups: []string{auth.GroupMasters, auth.GroupAuthenticated}}
 
@@ -137,6 +142,14 @@ func Start(t testing.TB, options ...Option) *Env {
 	if s.config.Authenticator == nil {
 		known := x509.New(func() *cryptox509.CertPool { return certs.pool }, clock.RealClock{})
 		s.config.Authenticator = union.OrElse{First: union.Authenticators{known}, Then: anonymous.Authenticator{}}
+	}
+	if s.config.Connects == nil {
+		s.config.Connects = connect.Registry{}
+	}
+	for k, h := range subresource.Reviews(nil, s.config.Authorizer, nil) {
+		if _, ok := s.config.Connects[k]; !ok {
+			s.config.Connects[k] = h
+		}
 	}
 	server, err := apiserver.New(s.config)
 	if err != nil {

@@ -17,7 +17,7 @@ type Key struct {
 	Group, Resource, Subresource string
 }
 
-// Registry holds the handlers. It must not change once the server has it.
+// Registry holds the handlers. It must not change once requests are served.
 type Registry map[Key]Handler
 
 // Add puts all of more into r.
