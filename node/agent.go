@@ -19,6 +19,7 @@ import (
 
 	"proa/node/cgroup"
 	"proa/node/cri"
+	"proa/node/cri/userns"
 	"proa/node/hook"
 	"proa/node/image"
 	"proa/node/logs"
@@ -208,6 +209,7 @@ func (a *Agent) build(ctx context.Context) (err error) {
 	if a.volumes, err = volume.New(volume.Config{
 		Root: a.cfg.Root, NodeName: a.cfg.NodeName, Client: a.cfg.Client, Objects: a.objects, Allocatable: allocatable,
 		Event:      func(p *v1.Pod, t, reason, message string) { a.events.pod(p, "", t, reason, message) },
+		Image:      a.volumeImage,
 		Changed:    func(uid types.UID) { a.workers.Retry(uid) },
 		NodeLabels: func() map[string]string { return a.node.get().Labels },
 		Clock:      clock.RealClock{}, Log: a.log,
@@ -245,7 +247,9 @@ func (a *Agent) build(ctx context.Context) (err error) {
 		Log: a.log,
 	})
 	a.node.set(a.expectedNode(allocatable))
-	a.buildWorkers(capacity, allocatable)
+	if err := a.buildWorkers(capacity, allocatable); err != nil {
+		return err
+	}
 	a.registrar = &register.Registrar{
 		Changed: a.node.set,
 		Client:  a.cfg.Client, Config: a.facts, Machine: a.machine, Runtime: a.runtimeFacts,
@@ -256,7 +260,7 @@ func (a *Agent) build(ctx context.Context) (err error) {
 	return nil
 }
 
-func (a *Agent) buildWorkers(capacity, allocatable v1.ResourceList) {
+func (a *Agent) buildWorkers(capacity, allocatable v1.ResourceList) error {
 	k := &a.cfg.Kubelet
 	host, err := os.ReadFile(*k.ResolverConfig)
 	if err != nil {
@@ -283,8 +287,12 @@ func (a *Agent) buildWorkers(capacity, allocatable v1.ResourceList) {
 	if d := k.CrashLoopBackOff.MaxContainerRestartPeriod; d != nil {
 		limits.Max = d.Duration
 	}
+	users, err := userns.New(a.cfg.Root, int(k.MaxPods), a.log)
+	if err != nil {
+		return fmt.Errorf("find the user namespaces of pods: %w", err)
+	}
 	cfg := worker.Config{
-		Node: node, Runtime: a.runtime, Observer: a.observer,
+		Node: node, UserNamespaces: users, Runtime: a.runtime, Observer: a.observer,
 		Volumes: a.volumes, Images: a.puller, Cgroups: a.cgroups,
 		Statuses: a.statuses, Probes: a.probes,
 		Lifecycle: &hook.Runner{Exec: a.runtime, Version: shortVersion()},
@@ -298,6 +306,7 @@ func (a *Agent) buildWorkers(capacity, allocatable v1.ResourceList) {
 		cfg.Handler = a.runtimeHandler
 	}
 	a.workers = worker.NewManager(cfg)
+	return nil
 }
 
 // runtimeEvents hands the runtime's events to the workers.

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/util/cert"
 	kubeletconfig "k8s.io/kubelet/config/v1beta1"
+	"k8s.io/utils/ptr"
 
 	"proa/node/guard"
 	"proa/node/server"
@@ -31,7 +32,10 @@ func (a *Agent) serverParts() ([]part, error) {
 	}
 	conf := server.Config{
 		NodeName: a.cfg.NodeName, Agent: served{a}, Runtime: a.runtime, Images: a.images,
-		Root: a.cfg.Root, Metrics: a.cfg.Metrics, StreamIdle: k.StreamingConnectionIdleTimeout.Duration, Log: a.log,
+		Root: a.cfg.Root, PodLogs: k.PodLogsDir, Metrics: a.cfg.Metrics, StreamIdle: k.StreamingConnectionIdleTimeout.Duration, Log: a.log,
+	}
+	if ptr.Deref(k.EnableSystemLogHandler, true) {
+		conf.SystemLogs = "/var/log"
 	}
 	var err error
 	if conf.TLS, err = a.tls(); err != nil {

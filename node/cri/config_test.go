@@ -431,3 +431,26 @@ func TestPrivateErrorsHideTheHost(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestUserNamespacesAreMadeOrRefused(t *testing.T) {
+	t.Parallel()
+	in := input()
+	in.Pod.Spec.HostUsers = ptr(false)
+	for _, u := range []*runtimeapi.UserNamespace{nil, {Mode: runtimeapi.NamespaceMode_NODE}} {
+		in.UserNamespace = u
+		if _, _, err := SandboxConfig(in.PodInput); err == nil {
+			t.Errorf("a pod with hostUsers: false runs as the node's root (%v)", u)
+		}
+	}
+	ids := []*runtimeapi.IDMapping{{HostId: 65536, Length: 65536}}
+	in.UserNamespace = &runtimeapi.UserNamespace{Mode: runtimeapi.NamespaceMode_POD, Uids: ids, Gids: ids}
+	in.Mounts = []*runtimeapi.Mount{{ContainerPath: "/m", HostPath: "/v"}}
+	s, _, err := SandboxConfig(in.PodInput)
+	if err != nil || s.Linux.SecurityContext.NamespaceOptions.UsernsOptions != in.UserNamespace {
+		t.Errorf("%v %v", s, err)
+	}
+	c, err := ContainerConfig(in)
+	if err != nil || len(c.Mounts[0].UidMappings) != 1 || c.Mounts[0].HostPath != "/v" || len(in.Mounts[0].UidMappings) != 0 {
+		t.Errorf("%v %v", c.GetMounts(), err)
+	}
+}

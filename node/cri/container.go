@@ -37,6 +37,17 @@ func ContainerConfig(in ContainerInput) (*runtimeapi.ContainerConfig, error) {
 			SecurityContext: security,
 		},
 	}
+	if u := in.UserNamespace; hasOwnUsers(u) {
+		// What is mounted shows the owners that it has on the node.
+		out.Mounts = make([]*runtimeapi.Mount, len(in.Mounts))
+		for i, m := range in.Mounts {
+			out.Mounts[i] = &runtimeapi.Mount{
+				ContainerPath: m.ContainerPath, HostPath: m.HostPath, Readonly: m.Readonly, SelinuxRelabel: m.SelinuxRelabel,
+				Propagation: m.Propagation, RecursiveReadOnly: m.RecursiveReadOnly, Image: m.Image, ImageSubPath: m.ImageSubPath,
+				UidMappings: u.Uids, GidMappings: u.Gids,
+			}
+		}
+	}
 	if c.Lifecycle != nil && c.Lifecycle.StopSignal != nil {
 		out.StopSignal = runtimeapi.Signal(runtimeapi.Signal_value[string(*c.Lifecycle.StopSignal)])
 	}

@@ -1,6 +1,7 @@
 package cri
 
 import (
+	"errors"
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,10 @@ import (
 // once per sandbox.
 func SandboxConfig(in PodInput) (c *runtimeapi.PodSandboxConfig, warnings []Warning, err error) {
 	pod := in.Pod
+	if u := pod.Spec.HostUsers; u != nil && !*u && !hasOwnUsers(in.UserNamespace) {
+		// Root in it would be root on the node.
+		return nil, nil, errors.New("the pod asks for a user namespace (hostUsers: false), which this node agent did not make")
+	}
 	dns, warnings, err := PodDNS(in.Node, pod)
 	if err != nil {
 		return nil, nil, err
@@ -95,4 +100,10 @@ func protocol(p corev1.Protocol) runtimeapi.Protocol {
 		return runtimeapi.Protocol_SCTP
 	}
 	return runtimeapi.Protocol_TCP
+}
+
+// hasOwnUsers says whether a user namespace is the pod's own. The zero mode is
+// the pod's, so absence has to be asked for.
+func hasOwnUsers(u *runtimeapi.UserNamespace) bool {
+	return u != nil && u.Mode == runtimeapi.NamespaceMode_POD
 }

@@ -27,6 +27,7 @@ import (
 	"proa/images"
 	"proa/node/cgroup"
 	nodecri "proa/node/cri"
+	"proa/node/cri/userns"
 	"proa/node/image"
 	"proa/node/logs"
 	"proa/node/server"
@@ -81,7 +82,11 @@ func start(t *testing.T, env *runtimetest.Env, pod *corev1.Pod, objs ...*corev1.
 	background, cancel := context.WithCancel(context.Background())
 	cache := objects.New(background, client, nil)
 	var err error
-	if n.volumes, err = volume.New(volume.Config{Root: n.node.Root, NodeName: "n1", Client: client, Objects: cache}); err != nil {
+	imageOf := func(ctx context.Context, p *corev1.Pod, v *corev1.Volume) (string, error) {
+		res, err := n.images.Ensure(ctx, image.Request{Pod: p, Container: &corev1.Container{Image: v.Image.Reference, ImagePullPolicy: v.Image.PullPolicy}})
+		return res.Ref, err
+	}
+	if n.volumes, err = volume.New(volume.Config{Root: n.node.Root, NodeName: "n1", Client: client, Objects: cache, Image: imageOf}); err != nil {
 		t.Fatal(err)
 	}
 	if n.cgroups, err = cgroup.New(cgroup.Config{Root: env.CgroupParent}); err != nil {
@@ -116,7 +121,14 @@ func start(t *testing.T, env *runtimetest.Env, pod *corev1.Pod, objs ...*corev1.
 	if err != nil {
 		t.Fatal(err)
 	}
+	users, err := userns.New(n.node.Root, 10, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	in := nodecri.ContainerInput{PodInput: nodecri.PodInput{Node: n.node, Pod: pod, CgroupParent: parent}, Volumes: vols, Objects: n}
+	if in.UserNamespace, err = users.Ensure(pod); err != nil {
+		t.Fatal(err)
+	}
 	sandbox, _, err := nodecri.SandboxConfig(in.PodInput)
 	if err != nil {
 		t.Fatal(err)
@@ -338,6 +350,40 @@ func TestAPodOnARealRuntime(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// A pod with hostUsers: false is root in itself and nobody on the node, with
+// its volumes its own.
+func TestAUserNamespaceAndAnImageVolumeOnARealRuntime(t *testing.T) {
+	env := runtimetest.Start(t)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default", UID: "real-2"},
+		Spec: corev1.PodSpec{
+			HostUsers: ptr(false),
+			Volumes: []corev1.Volume{
+				{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+				{Name: "img", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: images.Hello1, PullPolicy: corev1.PullNever}}},
+			},
+			Containers: []corev1.Container{{
+				Name: "a", Image: images.Hello1, ImagePullPolicy: corev1.PullNever, Command: []string{"sleep", "10000"},
+				SecurityContext: &corev1.SecurityContext{RunAsUser: ptr(int64(0))},
+				VolumeMounts:    []corev1.VolumeMount{{Name: "data", MountPath: "/data"}, {Name: "img", MountPath: "/img"}},
+			}},
+		},
+	}
+	n := start(t, env, pod)
+	if f := strings.Fields(n.sh("a", "cat /proc/self/uid_map")); len(f) != 3 || f[0] != "0" || f[1] == "0" || f[2] != "65536" {
+		t.Errorf("uid_map %v", f)
+	}
+	if got := n.sh("a", "echo x > /data/f; stat -c %u:%g /data/f"); got != "0:0" {
+		t.Errorf("inside: %s", got)
+	}
+	if got := n.sh("a", "test -x /img/bin/sh && echo yes; echo x 2>/dev/null >/img/f || echo refused"); got != "yes\nrefused" {
+		t.Errorf("image volume: %q", got)
+	}
+	if got := n.sh("a", "grep -c Kubernetes-managed /etc/hosts"); got != "1" {
+		t.Errorf("hosts: %s", got)
+	}
 }
 
 // after is what follows the first mark.

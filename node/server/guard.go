@@ -55,6 +55,8 @@ func subresources(path string) []string {
 		return []string{"stats"}
 	case below("/metrics"):
 		return []string{"metrics"}
+	case below("/logs"):
+		return []string{"log"}
 	case below("/healthz"):
 		return []string{"healthz", "proxy"}
 	case below("/configz"):

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -229,4 +230,16 @@ func containerStatus(pod *corev1.Pod, name string) *corev1.ContainerStatus {
 		}
 	}
 	return nil
+}
+
+// systemLogs serves files of the node's log directory. Pods may hold parts of
+// it and plant links there; none that leads out is followed.
+func (s *Server) systemLogs(w http.ResponseWriter, r *http.Request) {
+	root, err := os.OpenRoot(s.cfg.SystemLogs)
+	if err != nil {
+		http.Error(w, "the node has no log directory", http.StatusNotFound)
+		return
+	}
+	defer root.Close()
+	http.StripPrefix("/logs/", http.FileServerFS(root.FS())).ServeHTTP(w, r)
 }

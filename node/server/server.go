@@ -36,8 +36,12 @@ type Agent interface {
 // Config configures a Server.
 type Config struct {
 	NodeName string
-	// Root is the agent's directory, for the sizes of volumes.
-	Root    string
+	// Root is the agent's directory and PodLogs that of the pods' logs, for
+	// what pods take of the disk.
+	Root, PodLogs string
+	// SystemLogs is the directory that /logs/ serves; empty serves none.
+	SystemLogs string
+
 	Agent   Agent
 	Runtime cri.RuntimeService
 	Images  cri.ImageManagerService
@@ -177,6 +181,9 @@ func (s *Server) routes() *http.ServeMux {
 			mux.HandleFunc(method+"/attach/"+pod+"/{container}", s.attach)
 			mux.HandleFunc(method+"/portForward/"+pod, s.portForward)
 		}
+	}
+	if s.cfg.SystemLogs != "" {
+		mux.HandleFunc("GET /logs/", s.systemLogs)
 	}
 	mux.HandleFunc("POST /run/{ns}/{pod}/{container}", s.run)
 	mux.HandleFunc("POST /run/{ns}/{pod}/{uid}/{container}", s.run)

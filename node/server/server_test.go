@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -313,5 +314,30 @@ func TestDiskUsageFollowsNoLinkAndCountsOnce(t *testing.T) {
 	}
 	if got := diskUsage(t.Context(), d); got.bytes > 64<<10 || got.bytes < 8192 || got.inodes != 3 {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestSystemLogsFollowNoLinkOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := t.TempDir()
+	w.cfg.SystemLogs = dir
+	h := w.guard(w.routes())
+	if err := os.WriteFile(dir+"/syslog", []byte("line\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"passwd": "/etc/passwd", "up": "../../../../etc/passwd"} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, code := range map[string]int{"/logs/syslog": 200, "/logs/": 200, "/logs/passwd": 500, "/logs/up": 500, "/logs/%2e%2e/etc/passwd": 404} {
+		req := httptest.NewRequest("GET", path, nil)
+		req.Header.Set("Authorization", "Bearer good")
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, req)
+		if strings.Contains(rec.Body.String(), "root:") || code == 200 && rec.Code != 200 || code != 200 && rec.Code < 300 {
+			t.Errorf("%s: %d", path, rec.Code)
+		}
 	}
 }

@@ -89,6 +89,11 @@ func (s *Server) podStats(ctx context.Context, pod *corev1.Pod, b *runtimeapi.Po
 				cs.Rootfs = &stats.FsStats{Time: at(f.Timestamp), UsedBytes: value(f.UsedBytes), InodesUsed: value(f.InodesUsed)}
 				disk += f.GetUsedBytes().GetValue()
 			}
+			if s.cfg.PodLogs != "" {
+				u := diskUsage(ctx, filepath.Join(nodecri.PodLogDir(s.cfg.PodLogs, pod.Namespace, pod.Name, pod.UID), name))
+				cs.Logs = &stats.FsStats{Time: metav1.NewTime(s.cfg.Clock.Now()), UsedBytes: &u.bytes, InodesUsed: &u.inodes}
+				disk += u.bytes
+			}
 		}
 		out.Containers = append(out.Containers, cs)
 	}

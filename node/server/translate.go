@@ -17,7 +17,6 @@ import (
 	clientpf "k8s.io/client-go/tools/portforward"
 	clientremote "k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/util/exec"
-	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
 // tunnelProtocol carries a SPDY connection inside a WebSocket.
@@ -29,75 +28,43 @@ func wantsV5(r *http.Request) bool { return offers(r, remotecommand.StreamProtoc
 
 func wantsTunnel(r *http.Request) bool { return offers(r, tunnelProtocol) }
 
-// The channels of a WebSocket, by number.
-const (
-	chanStdin = iota
-	chanStdout
-	chanStderr
-	chanError
-	chanResize
-)
-
 // translate serves a WebSocket client and is itself a SPDY client of the
 // runtime.
 func (s *Server) translate(w http.ResponseWriter, r *http.Request, to *url.URL, st streams) {
-	kind := func(on bool, k wsstream.ChannelType) wsstream.ChannelType {
-		if on {
-			return k
-		}
-		return wsstream.IgnoreChannel
-	}
-	conn := wsstream.NewConn(map[string]wsstream.ChannelProtocolConfig{
-		remotecommand.StreamProtocolV5Name: {Binary: true, Channels: []wsstream.ChannelType{
-			chanStdin:  kind(st.stdin, wsstream.ReadChannel),
-			chanStdout: kind(st.stdout, wsstream.WriteChannel),
-			chanStderr: kind(st.stderr, wsstream.WriteChannel),
-			chanError:  wsstream.WriteChannel,
-			chanResize: wsstream.ReadChannel,
-		}},
-	})
-	conn.SetIdleTimeout(s.cfg.StreamIdle)
-	_, chans, err := conn.Open(w, r)
+	ch, err := openChannels(w, r, st, s.cfg.StreamIdle)
 	if err != nil {
 		// The library answered.
 		s.cfg.Log.Debug("open a WebSocket", "err", err)
 		return
 	}
-	defer conn.Close()
+	defer ch.Close()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.streams, cancel)()
+	go func() {
+		// A client that went away takes its process's streams with it.
+		defer cancel()
+		ch.receive()
+	}()
 	executor, err := clientremote.NewSPDYExecutor(&rest.Config{Host: to.Scheme + "://" + to.Host}, http.MethodPost, to)
 	if err != nil {
-		writeStatus(chans[chanError], err)
+		writeStatus(ch.writer(chanError), err)
 		return
 	}
 	o := clientremote.StreamOptions{Tty: st.tty}
 	if st.stdin {
-		o.Stdin = chans[chanStdin]
+		o.Stdin = ch.stdin
 	}
 	if st.stdout {
-		o.Stdout = chans[chanStdout]
+		o.Stdout = ch.writer(chanStdout)
 	}
 	if st.stderr {
-		o.Stderr = chans[chanStderr]
+		o.Stderr = ch.writer(chanStderr)
 	}
 	if st.tty {
-		o.TerminalSizeQueue = &sizes{dec: json.NewDecoder(chans[chanResize])}
+		o.TerminalSizeQueue = ch
 	}
-	writeStatus(chans[chanError], executor.StreamWithContext(ctx, o))
-}
-
-// sizes are the terminal sizes that a client sends.
-type sizes struct{ dec *json.Decoder }
-
-// Next implements remotecommand.TerminalSizeQueue: nil ends it.
-func (s *sizes) Next() *clientremote.TerminalSize {
-	var size clientremote.TerminalSize
-	if err := s.dec.Decode(&size); err != nil {
-		return nil
-	}
-	return &size
+	writeStatus(ch.writer(chanError), executor.StreamWithContext(ctx, o))
 }
 
 // writeStatus tells the client how the process ended, as protocols from v4 on

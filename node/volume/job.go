@@ -53,13 +53,31 @@ func (j *job) setup() (cri.Volume, error) {
 	case v.Ephemeral != nil:
 		return j.claim(j.pod.Name+"-"+j.volume.Name, false, true)
 	case v.Image != nil:
-		return cri.Volume{ReadOnly: true, Image: &runtimeapi.ImageSpec{Image: v.Image.Reference, UserSpecifiedImage: v.Image.Reference}}, nil
+		return j.image(v.Image)
 	case v.CSI != nil:
 		return cri.Volume{}, fmt.Errorf("inline CSI volumes (driver %s) are not supported by this node agent", v.CSI.Driver)
 	case v.NFS != nil, v.ISCSI != nil, v.FC != nil, v.FlexVolume != nil:
 		return cri.Volume{}, errors.New("network volumes other than through claims are not supported by this node agent")
 	}
 	return cri.Volume{}, errors.New("no volume plugin matched")
+}
+
+// image is an image's file system, which the runtime mounts itself. It is made
+// present once; the pod keeps what it started with.
+func (j *job) image(v *corev1.ImageVolumeSource) (cri.Volume, error) {
+	if j.last.stamp == v.Reference && v.Reference != "" {
+		j.stamp = j.last.stamp
+		return j.last.where, nil
+	}
+	if j.cfg.Image == nil {
+		return cri.Volume{}, errors.New("image volumes are not supported by this node agent")
+	}
+	ref, err := j.cfg.Image(j.ctx, j.pod, j.volume)
+	if err != nil {
+		return cri.Volume{}, err
+	}
+	j.stamp = v.Reference
+	return cri.Volume{ReadOnly: true, Image: &runtimeapi.ImageSpec{Image: ref, UserSpecifiedImage: v.Reference}}, nil
 }
 
 // dir is the volume's directory for a kind.

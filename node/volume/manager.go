@@ -37,6 +37,9 @@ type Config struct {
 	Client kubernetes.Interface
 	// Objects caches ConfigMaps and Secrets; nil without an API server.
 	Objects *objects.Cache
+	// Image makes the image of an image volume present and returns its
+	// reference; nil refuses such volumes.
+	Image func(ctx context.Context, pod *corev1.Pod, v *corev1.Volume) (ref string, err error)
 	// Event records an event on a pod; may be nil.
 	Event func(pod *corev1.Pod, eventType, reason, message string)
 	// Changed, if not nil, is told of pods whose ConfigMaps or Secrets appeared

@@ -85,6 +85,12 @@ type Logs interface {
 	Remove(containerID string)
 }
 
+// UserNamespaces gives pods that ask for it IDs of their own.
+type UserNamespaces interface {
+	Ensure(p *v1.Pod) (*runtimeapi.UserNamespace, error)
+	Release(uid types.UID)
+}
+
 // Rejection is why the node refuses a pod.
 type Rejection struct{ Reason, Message string }
 
@@ -104,6 +110,8 @@ type Config struct {
 	Lifecycle Lifecycle
 	// Logs may be nil.
 	Logs Logs
+	// UserNamespaces may be nil; pods with hostUsers: false then fail.
+	UserNamespaces UserNamespaces
 	// Admit judges a new pod beside those already accepted; nil accepts all.
 	Admit func(p *v1.Pod, others []*v1.Pod) *Rejection
 	// Handler resolves a pod's RuntimeClass to the runtime's handler; nil means

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"proa/node/cri"
 )
@@ -33,6 +34,7 @@ func hooks() []hook {
 		{name: "directories", setup: setupDirectories},
 		{name: "cgroup", setup: setupCgroup, teardown: func(w *worker, _ context.Context, p *v1.Pod) error { return w.cfg.Cgroups.RemovePod(p.UID) }},
 		{name: "objects", setup: setupObjects, teardown: teardownObjects},
+		{name: "user namespace", setup: setupUserNamespace, teardown: teardownUserNamespace},
 		{name: "volumes", setup: setupVolumes, beside: true, teardown: func(w *worker, ctx context.Context, p *v1.Pod) error { return w.cfg.Volumes.TearDown(ctx, p.UID) }},
 	}
 }
@@ -41,6 +43,7 @@ func hooks() []hook {
 type job struct {
 	pod     *v1.Pod
 	cgroup  string
+	users   *runtimeapi.UserNamespace
 	volumes map[string]cri.Volume
 }
 
@@ -51,6 +54,7 @@ type setupState struct {
 	ground       bool
 	volumesReady bool
 	cgroup       string
+	users        *runtimeapi.UserNamespace
 	volumes      map[string]cri.Volume
 	// of is the pod the last finished run was for.
 	of      *v1.Pod
@@ -100,6 +104,21 @@ func teardownObjects(w *worker, _ context.Context, p *v1.Pod) error {
 	return nil
 }
 
+func setupUserNamespace(w *worker, _ context.Context, j *job) (err error) {
+	if w.cfg.UserNamespaces != nil {
+		j.users, err = w.cfg.UserNamespaces.Ensure(j.pod)
+	}
+	return err
+}
+
+// teardownUserNamespace comes after the volumes, with which the record goes.
+func teardownUserNamespace(w *worker, _ context.Context, p *v1.Pod) error {
+	if w.cfg.UserNamespaces != nil {
+		w.cfg.UserNamespaces.Release(p.UID)
+	}
+	return nil
+}
+
 func setupVolumes(w *worker, ctx context.Context, j *job) (err error) {
 	j.volumes, err = w.cfg.Volumes.Setup(ctx, j.pod)
 	return err
@@ -127,8 +146,8 @@ func (w *worker) prepare(now time.Time) time.Time {
 		defer cancel()
 		for _, h := range hooks() {
 			if h.beside {
-				cgroup := j.cgroup
-				w.post(func() { s.ground, s.cgroup = true, cgroup })
+				cgroup, users := j.cgroup, j.users
+				w.post(func() { s.ground, s.cgroup, s.users = true, cgroup, users })
 			}
 			if err := h.setup(w, ctx, j); err != nil {
 				return func() { stop(); w.setupFailed(h.name, err) }
@@ -136,7 +155,7 @@ func (w *worker) prepare(now time.Time) time.Time {
 		}
 		return func() {
 			stop()
-			s.running, s.volumesReady, s.cgroup, s.volumes = false, true, j.cgroup, j.volumes
+			s.running, s.volumesReady, s.cgroup, s.users, s.volumes = false, true, j.cgroup, j.users, j.volumes
 			s.of, s.delay = j.pod, 0
 		}
 	})

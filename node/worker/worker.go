@@ -345,5 +345,5 @@ func (w *worker) op(f func() func()) {
 
 // podInput is the pod as package cri wants it.
 func (w *worker) podInput(attempt uint32, ips []string) cri.PodInput {
-	return cri.PodInput{Node: w.cfg.Node, Pod: w.desired, IPs: ips, CgroupParent: w.setup.cgroup, Attempt: attempt}
+	return cri.PodInput{Node: w.cfg.Node, Pod: w.desired, IPs: ips, CgroupParent: w.setup.cgroup, Attempt: attempt, UserNamespace: w.setup.users}
 }
