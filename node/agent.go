@@ -62,7 +62,8 @@ type Agent struct {
 	mirrors   *source.Mirrors
 	node      nodeView
 
-	// sources counts the sources that have not yet spoken.
+	// sources counts the sources that have not yet spoken. Until all have, no pod
+	// is ended for being unknown.
 	sources atomic.Int32
 	ready   chan struct{}
 	once    sync.Once
@@ -80,12 +81,14 @@ func New(cfg Config) (*Agent, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Agent{
+	a := &Agent{
 		cfg:    cfg,
 		log:    cfg.Log.With("component", "kubelet"),
 		ready:  make(chan struct{}),
 		relist: make(chan struct{}, 1),
-	}, nil
+	}
+	a.sources.Store(1) // the one that has not been made yet; see sourceParts
+	return a, nil
 }
 
 // Ready is closed once the agent accepts pods.

@@ -2,10 +2,15 @@ package node_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/kubernetes"
 	kubeletconfig "k8s.io/kubelet/config/v1beta1"
 	"k8s.io/utils/ptr"
@@ -33,6 +40,7 @@ type cluster struct {
 	runtime *runtimetest.Env
 	conn    *cri.Conn
 	dir     string
+	url     string // of the agent's API
 	stop    func()
 }
 
@@ -56,12 +64,19 @@ func (c *cluster) manifests() string { return filepath.Join(c.dir, "manifests") 
 // start starts an agent; c.stop stops it, as a crash would but for the logs.
 func (c *cluster) start() {
 	c.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.url = "https://" + l.Addr().String()
 	agent, err := node.New(node.Config{
+		Listener: l, Authenticate: everybody{},
 		NodeName: "n1", NodeIPs: []string{"127.0.0.1"}, Root: filepath.Join(c.dir, "root"), ContainerLogs: "-",
 		Client: c.admin, Runtime: c.conn.Runtime, Images: c.conn.Images,
 		Kubelet: kubeletconfig.KubeletConfiguration{
 			PodLogsDir: filepath.Join(c.dir, "logs"), CgroupRoot: c.runtime.CgroupParent, StaticPodPath: c.manifests(),
-			EnableServer: ptr.To(false),
+			HealthzPort:   ptr.To[int32](0),
+			Authorization: kubeletconfig.KubeletAuthorization{Mode: kubeletconfig.KubeletAuthorizationModeAlwaysAllow},
 		},
 		Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
 	})
@@ -84,6 +99,31 @@ func (c *cluster) start() {
 		done <- nil
 		c.t.Fatal(err)
 	}
+}
+
+// everybody lets everyone in.
+type everybody struct{}
+
+func (everybody) AuthenticateRequest(*http.Request) (*authenticator.Response, bool, error) {
+	return &authenticator.Response{User: &user.DefaultInfo{Name: "tester"}}, true, nil
+}
+
+// get asks the agent's API.
+func (c *cluster) get(path string) string {
+	c.t.Helper()
+	// The agent's certificate is its own, which is not what this tests.
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get(c.url + path)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		c.t.Fatalf("GET %s: %s %v\n%s", path, resp.Status, err, body)
+	}
+	return string(body)
 }
 
 // create makes a pod on the node, running the project's web server.
@@ -174,7 +214,7 @@ func TestPodOnContainerd(t *testing.T) {
 	c := newCluster(t)
 	began := time.Now()
 	c.create("hello", func(p *v1.Pod) {
-		p.Spec.InitContainers = []v1.Container{{Name: "init", Image: images.Hello1, Command: []string{"sh", "-c", "echo from init >/data/file"}, VolumeMounts: []v1.VolumeMount{{Name: "data", MountPath: "/data"}}}}
+		p.Spec.InitContainers = []v1.Container{{Name: "init", Image: images.Hello1, Command: []string{"sh", "-c", "echo from init | tee /data/file"}, VolumeMounts: []v1.VolumeMount{{Name: "data", MountPath: "/data"}}}}
 		app := &p.Spec.Containers[0]
 		app.VolumeMounts = []v1.VolumeMount{{Name: "data", MountPath: "/data"}}
 		app.ReadinessProbe = &v1.Probe{ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"grep", "from init", "/data/file"}}}}
@@ -186,19 +226,30 @@ func TestPodOnContainerd(t *testing.T) {
 		t.Errorf("status %+v", p.Status)
 	}
 
+	if log := c.get("/containerLogs/default/hello/init"); log != "from init\n" {
+		t.Errorf("log of the init container: %q", log)
+	}
+	if list := c.get("/pods"); !strings.Contains(list, `"name":"hello"`) || !strings.Contains(list, `"phase":"Running"`) {
+		t.Errorf("pods: %s", list)
+	}
+
 	// The agent dies and comes back: nothing restarts.
 	before := p.Status.ContainerStatuses[0].ContainerID
 	c.stop()
 	c.start()
+	c.create("second", nil)
+	c.until("second", "ready", ready) // the new agent is at work
 	p = c.until("hello", "ready", ready)
 	if got := p.Status.ContainerStatuses[0]; got.ContainerID != before || got.RestartCount != 0 {
 		t.Errorf("after the agent's restart: %+v", got)
 	}
 
-	if err := c.admin.CoreV1().Pods("default").Delete(t.Context(), "hello", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"hello", "second"} {
+		if err := c.admin.CoreV1().Pods("default").Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		c.until(name, "gone", gone)
 	}
-	c.until("hello", "gone", gone)
 	if entries, err := os.ReadDir(filepath.Join(c.dir, "root", "pods")); err != nil || len(entries) > 0 {
 		t.Errorf("pod directories left: %v %v", entries, err)
 	}

@@ -67,9 +67,8 @@ func (a *Agent) spoke() {
 func (a *Agent) sourceParts() ([]part, error) {
 	k := &a.cfg.Kubelet
 	var parts []part
-	count := int32(0)
 	add := func(name string, run func(context.Context) error) {
-		count++
+		a.sources.Add(1)
 		parts = append(parts, part{name, run})
 	}
 	if a.cfg.Client != nil {
@@ -108,10 +107,7 @@ func (a *Agent) sourceParts() ([]part, error) {
 			return serveHTTP(ctx, l, p)
 		})
 	}
-	a.sources.Store(count)
-	if count == 0 {
-		a.askRelist()
-	}
+	a.spoke() // for what New counted: all sources are known now
 	return parts, nil
 }
 
