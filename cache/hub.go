@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"proa/cache/intern"
 	"proa/resource"
 	"proa/store"
 )
@@ -26,6 +27,7 @@ type Hub struct {
 	watch     atomic.Pointer[store.Watch]
 	encodings encodingBudget
 	offers    offers
+	pool      *intern.Pool // nil: nothing is shared
 	pastReads chan struct{} // bounds reads of old revisions from the store
 
 	mu     sync.Mutex
@@ -52,6 +54,9 @@ func NewHub(s store.Store, codec Codec, o Options) *Hub {
 	}
 	h.encodings.limit = h.opts.EncodingBytes
 	h.offers.init()
+	if h.opts.InternParts > 0 {
+		h.pool = intern.New(h.opts.InternParts)
+	}
 	h.byRoot.Store(&map[string]*Cache{})
 	return h
 }

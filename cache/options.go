@@ -56,6 +56,10 @@ type Options struct {
 	// EncodingBytes bounds the memory of cached wire forms over all resources
 	// (32 MiB).
 	EncodingBytes int64
+	// InternParts is about how many strings, and how many other parts of
+	// objects, are remembered so that equal ones are shared (16384; negative:
+	// none).
+	InternParts int
 }
 
 func (o Options) complete() Options {
@@ -93,5 +97,6 @@ func (o Options) complete() Options {
 	defTime(&o.BookmarkInterval, time.Minute)
 	defTime(&o.WaitTimeout, 3*time.Second)
 	def64(&o.EncodingBytes, 32<<20)
+	def(&o.InternParts, 16384)
 	return o
 }

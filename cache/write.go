@@ -146,8 +146,13 @@ func (c *Cache) decode(kv store.KV) *Entry {
 
 // entry makes an entry of an object that belongs to the cache.
 func (c *Cache) entry(kv store.KV, obj resource.Object, plain []byte, stale bool) *Entry {
-	obj.SetResourceVersion(formatRevision(kv.ModRevision))
 	ns, name := split(c.Definition, kv.Key)
+	if c.hub.pool != nil {
+		c.hub.pool.Object(obj)
+	}
+	obj.SetResourceVersion(formatRevision(kv.ModRevision))
+	obj.SetName(name)
+	obj.SetNamespace(ns)
 	e := &Entry{
 		Key: kv.Key, Namespace: ns, Name: name, Object: obj, Revision: kv.ModRevision,
 		CreateRevision: kv.CreateRevision, Stale: stale, cache: c, stored: plain,

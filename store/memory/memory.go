@@ -215,7 +215,9 @@ func (s *Store) put(key string, value []byte, create int64, ttl time.Duration) (
 	}
 	kv := store.KV{Key: key, Value: v.value, ModRevision: v.rev, CreateRevision: v.create}
 	s.remember(key, v, store.Event{Created: created, KV: kv})
-	s.armExpiry()
+	if ttl > 0 || s.expiry != nil {
+		s.armExpiry()
+	}
 	return kv, nil
 }
 
