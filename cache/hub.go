@@ -27,7 +27,7 @@ type Hub struct {
 	watch     atomic.Pointer[store.Watch]
 	encodings encodingBudget
 	offers    offers
-	pool      *intern.Pool // nil: nothing is shared
+	pool      *intern.Pool  // nil: nothing is shared
 	pastReads chan struct{} // bounds reads of old revisions from the store
 
 	mu     sync.Mutex
