@@ -5,27 +5,23 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"strconv"
-	"sync"
 
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 
 	admissionbuiltin "proa/admission/builtin"
 	"proa/apiserver"
 	"proa/apiserver/connect"
+	"proa/apiserver/local"
 	"proa/apiserver/subresource"
 	"proa/auth"
-	"proa/auth/anonymous"
-	"proa/auth/masters"
-	authnode "proa/auth/node"
-	"proa/auth/rbac"
-	"proa/auth/rbac/bootstrap"
 	"proa/auth/serviceaccount"
-	"proa/auth/source"
-	"proa/auth/token"
-	"proa/auth/union"
-	"proa/auth/x509"
+	"proa/auth/standard"
 	"proa/cache"
 	"proa/cache/codec"
 	"proa/pki"
@@ -33,10 +29,6 @@ import (
 	"proa/resource/builtin"
 	"proa/store"
 )
-
-// issuer of service-account tokens, and their audience: upstream's default for
-// a cluster whose name is cluster.local.
-const issuer = "https://kubernetes.default.svc.cluster.local"
 
 // api is a running API server with what it stands on.
 type api struct {
@@ -61,30 +53,30 @@ type apiConfig struct {
 // this returns.
 func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	table := builtin.Table()
-	view := table.View()
 	hub := cache.NewHub(c.store, codec.Storage{}, cache.Options{Log: c.log})
 	p.run("cache", hub.Run)
 
-	objects := source.New(hub, view)
-	authenticator, tokens, requests, err := authentication(c.authority, objects)
+	who, err := standard.New(standard.Config{PKI: c.authority, Hub: hub, View: table.View(), Log: c.log})
 	if err != nil {
 		return nil, err
 	}
-	policy := rbac.New()
-	if err := follow(p, hub, source.Policy(view), policy); err != nil {
-		return nil, err
+	p.run("authorization", who.Run)
+	select {
+	case <-who.Ready():
+	case <-p.context().Done():
+		return nil, context.Cause(p.context())
 	}
-	graph := authnode.NewGraph()
-	if err := follow(p, hub, source.Nodes(view), graph); err != nil {
-		return nil, err
-	}
-	authorizer := union.Authorizers{auth.AuthorizerFunc(masters.Authorize), authnode.New(graph, bootstrap.NodeRules()), policy}
 	serving, err := c.authority.Leaf(pki.APIServer(c.serviceIP, c.names...))
 	if err != nil {
 		return nil, fmt.Errorf("serving certificate: %w", err)
 	}
+	// Quotas are charged through the server itself, once it is made.
+	var system kubernetes.Interface
 	chain, err := admissionbuiltin.Chain(admissionbuiltin.Config{
-		Objects: objects, Authorizer: authorizer, Policy: policy, Clock: clock.RealClock{},
+		Objects: who.Objects, Authorizer: who.Authorizer, Policy: who.Policy, Clock: clock.RealClock{},
+		ChargeQuota: func(ctx context.Context, q *v1.ResourceQuota) (*v1.ResourceQuota, error) {
+			return system.CoreV1().ResourceQuotas(q.Namespace).UpdateStatus(ctx, q, metav1.UpdateOptions{})
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -92,18 +84,22 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	registry := connect.Registry{}
 	server, err := apiserver.New(apiserver.Config{
 		Table: table, Hub: hub, Log: c.log, TLS: c.authority.ServerTLS(serving),
-		Authenticator: authenticator,
-		Authorizer:    authorizer,
+		Authenticator: who.Authenticator,
+		Authorizer:    who.Authorizer,
 		Admission:     chain,
 		Connects:      registry,
+		Mounts:        discoveryMounts(who.Discovery),
 	})
 	if err != nil {
 		return nil, err
 	}
+	if system, err = local.Clients(server.Handler(), apiserverUser(), "proa"); err != nil {
+		return nil, err
+	}
 	// Handlers that work through the server's own verbs are added last.
 	registry.Add(subresource.Pods(server.API()))
-	registry.Add(subresource.Token(requests))
-	registry.Add(subresource.Reviews(tokens, authorizer, policy))
+	registry.Add(subresource.Token(who.Requests))
+	registry.Add(subresource.Reviews(who.Tokens, who.Authorizer, who.Policy))
 	p.run("API server", func(ctx context.Context) error { return server.Serve(ctx, c.listener) })
 	a, err := netip.ParseAddrPort(c.listener.Addr().String())
 	if err != nil {
@@ -112,46 +108,20 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	return &api{server: server, hub: hub, table: table, address: a, log: c.log}, nil
 }
 
-// authentication accepts client certificates and service-account tokens.
-// Nobody else gets further than health.
-func authentication(a *pki.Authority, objects *source.Objects) (auth.Authenticator, auth.TokenAuthenticator, *serviceaccount.Requests, error) {
-	keys, err := a.TokenKeys()
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("service-account keys: %w", err)
-	}
-	verifier, err := serviceaccount.NewVerifier([]string{issuer}, []string{issuer}, keys, objects, clock.RealClock{})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	made, err := serviceaccount.NewIssuer(issuer, a.TokenKey())
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	return union.OrElse{
-			First: union.Authenticators{x509.New(a.Roots, clock.RealClock{}), token.Bearer{Tokens: verifier}},
-			Then:  anonymous.Authenticator{Paths: anonymous.HealthPaths()},
-		}, verifier, &serviceaccount.Requests{
-			Issuer: made, Audiences: []string{issuer}, Objects: objects, Clock: clock.RealClock{},
-		}, nil
+// apiserverUser is the API server itself, to itself.
+func apiserverUser() *auth.User {
+	return &auth.User{Name: "system:apiserver", Groups: []string{auth.GroupMasters, auth.GroupAuthenticated}}
 }
 
-// follow keeps an index up with the cache. It returns when the index knows all
-// that was there.
-func follow(p *parts, hub *cache.Hub, defs []*resource.Definition, x source.Index) error {
-	var ready sync.WaitGroup
-	for _, d := range defs {
-		ready.Add(1)
-		p.run("index of "+d.Plural, func(ctx context.Context) error {
-			return source.Follow(ctx, hub, d, x, sync.OnceFunc(ready.Done))
-		})
-	}
-	done := make(chan struct{})
-	go func() { ready.Wait(); close(done) }()
-	select {
-	case <-done:
+// discoveryMounts serves the documents by which others verify the tokens of
+// service accounts.
+func discoveryMounts(d *serviceaccount.Discovery) []apiserver.Mount {
+	if d == nil {
 		return nil
-	case <-p.context().Done():
-		return context.Cause(p.context())
+	}
+	return []apiserver.Mount{
+		{Prefix: serviceaccount.ConfigurationPath, Handler: http.HandlerFunc(d.Configuration), Paths: []string{serviceaccount.ConfigurationPath}},
+		{Prefix: serviceaccount.JWKSPath, Handler: http.HandlerFunc(d.JWKS), Paths: []string{serviceaccount.JWKSPath}},
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"proa/apiserver/local"
 	"proa/auth/serviceaccount"
 	"proa/controller"
+	"proa/controller/clusterroleaggregation"
 	"proa/controller/deployment"
 	"proa/controller/endpointslice"
 	"proa/controller/garbage"
@@ -46,6 +47,7 @@ func Controllers(ca []byte) []controller.Definition {
 		nodelifecycle.Definition(),
 		tainteviction.Definition(),
 		garbage.Definition(),
+		clusterroleaggregation.Definition(),
 	}
 }
 

@@ -130,7 +130,7 @@ func (s *server) startControlPlane(ctx context.Context, listener net.Listener) e
 	}); err != nil {
 		return err
 	}
-	admin, err := s.client(&auth.User{Name: "system:apiserver", Groups: []string{auth.GroupMasters, auth.GroupAuthenticated}}, "proa")
+	admin, err := s.client(apiserverUser(), "proa")
 	if err != nil {
 		return err
 	}
