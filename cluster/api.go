@@ -16,7 +16,6 @@ import (
 
 	admissionbuiltin "proa/admission/builtin"
 	"proa/apiserver"
-	"proa/apiserver/connect"
 	"proa/apiserver/local"
 	"proa/apiserver/subresource"
 	"proa/auth"
@@ -81,7 +80,8 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry := connect.Registry{}
+	registry := subresource.Token(who.Requests)
+	registry.Add(subresource.Reviews(who.Tokens, who.Authorizer, who.Policy))
 	server, err := apiserver.New(apiserver.Config{
 		Table: table, Hub: hub, Log: c.log, TLS: c.authority.ServerTLS(serving),
 		Authenticator: who.Authenticator,
@@ -96,10 +96,6 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	if system, err = local.Clients(server.Handler(), apiserverUser(), "proa"); err != nil {
 		return nil, err
 	}
-	// Handlers that work through the server's own verbs are added last.
-	registry.Add(subresource.Pods(server.API()))
-	registry.Add(subresource.Token(who.Requests))
-	registry.Add(subresource.Reviews(who.Tokens, who.Authorizer, who.Policy))
 	p.run("API server", func(ctx context.Context) error { return server.Serve(ctx, c.listener) })
 	a, err := netip.ParseAddrPort(c.listener.Addr().String())
 	if err != nil {
