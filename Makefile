@@ -55,9 +55,9 @@ helpers: $(HELPERS)
 # The helpers are programs of other modules at the versions of go.sum, and the
 # project's own small ones. They are rebuilt when those versions change.
 $(BIN)/runc: go.sum
-	@echo "building runc"; CGO_ENABLED=1 $(GO) build -ldflags '-s -w' -tags seccomp -o $@ github.com/opencontainers/runc && touch $@
+	@echo "building runc"; CGO_ENABLED=1 $(GO) build -ldflags '-s -w' -tags 'seccomp urfave_cli_no_docs' -o $@ github.com/opencontainers/runc && touch $@
 $(BIN)/containerd-shim-runc-v2: $(wildcard runtime/shim/*.go runtime/sandbox/*.go) go.sum
-	@echo "building the shim"; $(GO) build -ldflags '-s -w' -o $@ ./runtime/shim && touch $@
+	@echo "building the shim"; $(GO) build -ldflags '-s -w' -tags no_grpc -o $@ ./runtime/shim && touch $@
 $(BIN)/cni/host-local: go.sum
 	@$(GO) build -ldflags '-s -w' -o $@ $(CNI)/ipam/host-local && touch $@
 $(BIN)/cni/portmap: go.sum
