@@ -25,9 +25,12 @@ const (
 	// a crash, and how worn the disk gets.
 	batchInterval = time.Second
 	batchLimit    = 10000
-	// snapshotCount bounds the log entries kept in memory, and replayed.
-	snapshotCount   = 5000
-	snapshotCatchUp = 100
+	// snapshotCount bounds the log entries that are replayed at a start.
+	// snapshotCatchUp, the entries that stay in memory behind the last one, must
+	// exceed them: the election at a start looks at all entries that are being
+	// replayed, and etcd may already be dropping the first of them.
+	snapshotCount   = 2000
+	snapshotCatchUp = 3 * snapshotCount
 	// maxRequest is upstream's limit of one write.
 	maxRequest = 1.5 * 1024 * 1024
 	// closeTimeout bounds the end of a server that may have failed.

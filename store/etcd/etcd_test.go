@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -103,6 +104,35 @@ func TestReopenKeepsEverything(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestReopenAfterManyWrites replays logs that are longer than what etcd keeps
+// in memory by itself, which the election at the start must survive.
+func TestReopenAfterManyWrites(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for round := range 4 {
+		s := open(t, Options{Dir: dir})
+		var writers sync.WaitGroup
+		for w := range 32 {
+			writers.Go(func() {
+				for i := range 30 {
+					if _, err := s.Create(t.Context(), fmt.Sprintf("/registry/%d/%d/%d", round, w, i), []byte("x"), 0); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		writers.Wait()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, Options{Dir: dir})
+	defer s.Close()
+	if l, err := s.List(t.Context(), "/registry/", store.ListOptions{CountOnly: true}); err != nil || l.Count != 4*32*30 {
+		t.Errorf("%d keys are left, %v; want %d", l.Count, err, 4*32*30)
 	}
 }
 
