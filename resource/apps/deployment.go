@@ -2,6 +2,7 @@ package apps
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -56,7 +57,7 @@ func Deployment() *resource.Definition {
 		Updates: map[string]resource.Update[*appsv1.Deployment]{
 			"status": {
 				PrepareUpdate: func(_ *resource.Request, d, old *appsv1.Deployment) {
-					d.Spec, d.Labels = *old.Spec.DeepCopy(), old.Labels
+					d.Spec, d.Labels = *old.Spec.DeepCopy(), maps.Clone(old.Labels)
 				},
 				ValidateUpdate: validateDeploymentStatus,
 			},

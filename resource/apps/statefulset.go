@@ -130,11 +130,6 @@ func defaultStatefulSet(o *appsv1.StatefulSet) {
 		// Clients compare claim templates as whole objects, so they say what
 		// they are.
 		c.APIVersion, c.Kind = "v1", "PersistentVolumeClaim"
-		if c.Status.Phase == "" {
-			c.Status.Phase = corev1.ClaimPending
-		}
-		if c.Spec.VolumeMode == nil {
-			c.Spec.VolumeMode = new(corev1.PersistentVolumeFilesystem)
-		}
+		core.DefaultPersistentVolumeClaim(c)
 	}
 }

@@ -24,7 +24,7 @@ func PersistentVolumeClaim() *resource.Definition {
 		New:            func() *corev1.PersistentVolumeClaim { return new(corev1.PersistentVolumeClaim) },
 		NewList:        func() runtime.Object { return new(corev1.PersistentVolumeClaimList) },
 		ValidateName:   apivalidation.NameIsDNSSubdomain,
-		Default:        defaultClaim,
+		Default:        DefaultPersistentVolumeClaim,
 		PrepareCreate:  prepareClaimCreate,
 		PrepareUpdate:  prepareClaimUpdate,
 		Validate:       validateClaim,
@@ -77,7 +77,8 @@ func claimCells(c *corev1.PersistentVolumeClaim, now time.Time) []any {
 	}
 }
 
-func defaultClaim(c *corev1.PersistentVolumeClaim) {
+// DefaultPersistentVolumeClaim completes a claim, or a template of one.
+func DefaultPersistentVolumeClaim(c *corev1.PersistentVolumeClaim) {
 	setDefault(&c.Status.Phase, corev1.ClaimPending)
 	defaultClaimSpec(&c.Spec)
 	roundUp(&c.Status.Capacity)

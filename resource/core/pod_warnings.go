@@ -20,6 +20,10 @@ var deprecatedNodeLabels = map[string]string{
 	"beta.kubernetes.io/os":             `deprecated since v1.14; use "kubernetes.io/os" instead`,
 }
 
+// DeprecatedNodeLabel says what became of a label of nodes, or nothing where it
+// is as good as ever.
+func DeprecatedNodeLabel(key string) string { return deprecatedNodeLabels[key] }
+
 // podWarnings also looks at what only pods have: a name that becomes a host
 // name. An update warns only of what it brings.
 func podWarnings(p, old *corev1.Pod) []string {

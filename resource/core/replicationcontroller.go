@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"maps"
 	"strconv"
 	"time"
@@ -12,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
@@ -182,8 +180,8 @@ func replicationControllerWarnings(rc, old *corev1.ReplicationController) []stri
 		if old.Generation == rc.Generation {
 			return nil
 		}
-	} else if m := validation.IsDNS1123Label(rc.Name); len(m) != 0 {
-		w = append(w, fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", m))
+	} else {
+		w = check.HostnameWarnings(rc.Name)
 	}
 	if rc.Spec.Template != nil {
 		w = append(w, PodTemplateWarnings(rc.Spec.Template, was, specPath.Child("template"))...)

@@ -14,6 +14,7 @@ import (
 	"proa/resource"
 	"proa/resource/check"
 	"proa/resource/columns"
+	"proa/resource/core"
 )
 
 // StorageClass is the row of storage classes.
@@ -36,6 +37,7 @@ func StorageClass() *resource.Definition {
 				c.VolumeBindingMode = new(storagev1.VolumeBindingImmediate)
 			}
 		},
+		Warnings:       storageClassWarnings,
 		Validate:       validateStorageClass,
 		ValidateUpdate: validateStorageClassUpdate,
 		Columns: []metav1.TableColumnDefinition{
@@ -85,6 +87,21 @@ func validateStorageClass(c *storagev1.StorageClass) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// storageClassWarnings: a class whose topologies name labels that nodes no
+// longer get selects nothing.
+func storageClassWarnings(c, _ *storagev1.StorageClass) []string {
+	var out []string
+	for i := range c.AllowedTopologies {
+		for k, e := range c.AllowedTopologies[i].MatchLabelExpressions {
+			if why := core.DeprecatedNodeLabel(e.Key); why != "" {
+				at := field.NewPath("allowedTopologies").Index(i).Child("matchLabelExpressions").Index(k).Child("key")
+				out = append(out, at.String()+": "+why)
+			}
+		}
+	}
+	return out
 }
 
 // sameTerm reports whether two terms select the same nodes, in whatever order

@@ -15,6 +15,7 @@ import (
 	"proa/resource"
 	"proa/resource/check"
 	"proa/resource/columns"
+	"proa/resource/core"
 )
 
 // Limits of what an attacher reports.
@@ -116,7 +117,7 @@ func validateSource(s *storagev1.VolumeAttachmentSource, at *field.Path) field.E
 		}
 		return nil
 	}
-	return nil
+	return core.ValidateInlineVolumeSpec(s.InlineVolumeSpec, at.Child("inlineVolumeSpec"))
 }
 
 func validateAttachmentMetadata(m map[string]string, at *field.Path) field.ErrorList {
