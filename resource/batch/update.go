@@ -12,7 +12,10 @@ import (
 
 func validateJobUpdate(j, old *batchv1.Job) field.ErrorList {
 	s, was, at := &j.Spec, &old.Spec, field.NewPath("spec")
-	errs := validateJobSpec(s, &was.Template, metavalidation.LabelSelectorHasInvalidLabelValue(was.Selector), at)
+	_, prefixed := was.Template.Labels[batchv1.ControllerUidLabel]
+	errs := validateGenerated(j, prefixed)
+	errs = append(errs, validateHostname(j)...)
+	errs = append(errs, validateJobSpec(s, &was.Template, metavalidation.LabelSelectorHasInvalidLabelValue(was.Selector), at)...)
 	errs = append(errs, validateCompletionsUpdate(s, was, at.Child("completions"))...)
 	errs = append(errs, check.Unchanged(s.Selector, was.Selector, at.Child("selector"))...)
 	errs = append(errs, validateTemplateUpdate(j, old, at.Child("template"))...)

@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -108,33 +107,11 @@ func validateAddress(a string, t discoveryv1.AddressType, kept []string, at *fie
 		if t == discoveryv1.AddressTypeIPv6 && !netutils.IsIPv6String(a) {
 			errs = append(errs, field.Invalid(at, a, "must be an IPv6 address"))
 		}
-		return append(errs, validateEndpointIP(a, at)...)
+		return append(errs, check.PlainIP(a, at)...)
 	case discoveryv1.AddressTypeFQDN:
 		return validation.IsFullyQualifiedDomainName(at, a)
 	}
 	return nil // The type has been refused already.
-}
-
-func validateEndpointIP(a string, at *field.Path) field.ErrorList {
-	ip := netutils.ParseIPSloppy(a)
-	if ip == nil {
-		return field.ErrorList{field.Invalid(at, a, "must be a valid IP address")}
-	}
-	var errs field.ErrorList
-	refuse := func(detail string) { errs = append(errs, field.Invalid(at, a, detail)) }
-	if ip.IsUnspecified() {
-		refuse(fmt.Sprintf("may not be unspecified (%v)", a))
-	}
-	if ip.IsLoopback() {
-		refuse("may not be in the loopback range (127.0.0.0/8, ::1/128)")
-	}
-	if ip.IsLinkLocalUnicast() {
-		refuse("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-	}
-	if ip.IsLinkLocalMulticast() {
-		refuse("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
-	}
-	return errs
 }
 
 func validateHints(h *discoveryv1.EndpointHints, at *field.Path) field.ErrorList {
