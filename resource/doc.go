@@ -23,6 +23,14 @@
 // the environment, and never keep a reference to an object. An old object
 // passed to a hook is shared with the cache and must not be changed.
 //
+// # Where things are
+//
+//	resource/<group>       the rows of a group, one file per kind
+//	resource/builtin       the list of all rows
+//	resource/check         validation rules that kinds of several groups share
+//	resource/columns       how columns are declared and cells written
+//	resource/resourcetest  what must hold of every row, and table tests of one
+//
 // A [Table] holds the definitions. It is copied on write, so readers never
 // lock, and custom resources come and go while it is in use.
 package resource

@@ -69,7 +69,8 @@ type Row[T Object] struct {
 	// the storage version does.
 	Default func(obj T)
 	// PrepareCreate clears what a client may not set at creation, such as
-	// status, and completes what the server sets.
+	// status, and completes what the server sets. The name, the UID and the
+	// time of creation are there already.
 	PrepareCreate func(req *Request, obj T)
 	// PrepareUpdate restores from old what an update may not touch.
 	PrepareUpdate func(req *Request, obj, old T)
