@@ -1,9 +1,12 @@
 package patch
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
+	"strings"
 	"sync"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
@@ -81,25 +84,6 @@ func unprocessable(err error) error {
 	return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
 }
 
-// Merge applies a JSON merge patch to a document.
-func Merge(doc, patch []byte, v codec.Validation) (patched []byte, strict []error, err error) {
-	if err := codec.CheckDepth(patch); err != nil {
-		return nil, nil, apierrors.NewBadRequest(err.Error())
-	}
-	if v != codec.Ignore {
-		m := map[string]any{}
-		strict, err = kjson.UnmarshalStrict(patch, &m)
-		if err != nil {
-			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
-		}
-	}
-	patched, err = jsonpatch.MergePatch(doc, patch)
-	if errors.Is(err, jsonpatch.ErrBadJSONPatch) {
-		return nil, nil, apierrors.NewBadRequest(err.Error())
-	}
-	return patched, strict, err
-}
-
 // Decode reads a patched document into an empty object of the patched kind.
 // It returns warnings under codec.Warn.
 func Decode(doc []byte, strict []error, into runtime.Object, v codec.Validation) ([]string, error) {
@@ -129,46 +113,151 @@ func invalid(value any, err error) error {
 	})
 }
 
-// Strategic applies a strategic merge patch to current and writes the result
-// into into, an empty object of the same type.
-func Strategic(current runtime.Object, patch []byte, into runtime.Object, v codec.Validation) ([]string, error) {
-	if err := codec.CheckDepth(patch); err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
-	}
-	changes := map[string]any{}
-	var strict []error
-	var err error
-	if v == codec.Ignore {
-		err = kjson.UnmarshalCaseSensitivePreserveInts(patch, &changes)
-	} else {
-		strict, err = kjson.UnmarshalStrict(patch, &changes)
-	}
+// Strategic applies a strategic merge patch to current, and returns a new
+// object of the same type.
+func Strategic(current runtime.Object, patch []byte, v codec.Validation) (runtime.Object, []string, error) {
+	changes, strict, err := decodeChanges(patch, v)
 	if err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
+		return nil, nil, apierrors.NewBadRequest(err.Error())
 	}
-	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(current)
+	part, partial := Part(current, changes)
+	if !partial {
+		part = current
+	}
+	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(part)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	into := reflect.New(reflect.TypeOf(current).Elem()).Interface().(runtime.Object)
 	patched, err := strategicpatch.StrategicMergeMapPatch(doc, changes, into)
 	if err != nil {
-		return nil, strategicError(err)
+		return nil, nil, strategicError(err)
 	}
 	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(patched, into, v != codec.Ignore)
 	if err != nil {
 		more, ok := runtime.AsStrictDecodingError(err)
 		if !ok {
-			return nil, invalid(fmt.Sprintf("%+v", changes), err)
+			return nil, nil, invalid(fmt.Sprintf("%+v", changes), err)
 		}
 		strict = append(strict, more.Errors()...)
 	}
-	if len(strict) == 0 {
-		return nil, nil
+	if len(strict) > 0 && v == codec.Strict {
+		return nil, nil, invalid(fmt.Sprintf("%+v", changes), runtime.NewStrictDecodingError(strict))
 	}
-	if v == codec.Strict {
-		return nil, invalid(fmt.Sprintf("%+v", changes), runtime.NewStrictDecodingError(strict))
+	if partial {
+		into = Join(current, into, changes)
 	}
-	return codec.StrictWarnings(strict), nil
+	return into, codec.StrictWarnings(strict), nil
+}
+
+// JSONObject applies a JSON patch to current, and returns a new object of the
+// same type.
+func JSONObject(current runtime.Object, patch []byte, v codec.Validation) (runtime.Object, []string, error) {
+	changes, partial := touched(patch)
+	part := current
+	if partial {
+		if part, partial = Part(current, changes); !partial {
+			part = current
+		}
+	}
+	doc, err := json.Marshal(part)
+	if err != nil {
+		return nil, nil, err
+	}
+	patched, strict, err := JSON(doc, patch, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	into := reflect.New(reflect.TypeOf(current).Elem()).Interface().(runtime.Object)
+	warnings, err := Decode(patched, strict, into, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	if partial {
+		into = Join(current, into, changes)
+	}
+	return into, warnings, nil
+}
+
+// touched lists the top-level fields that the operations of a JSON patch name,
+// and reports false where they may concern the whole.
+func touched(patch []byte) (map[string]any, bool) {
+	if codec.CheckDepth(patch) != nil {
+		return nil, false
+	}
+	var ops []struct {
+		Path string  `json:"path"`
+		From *string `json:"from"`
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(patch, &ops); err != nil {
+		return nil, false
+	}
+	out := map[string]any{}
+	add := func(path string) bool {
+		rest, ok := strings.CutPrefix(path, "/")
+		if !ok {
+			return false
+		}
+		name, below, _ := strings.Cut(rest, "/")
+		if name == "" || strings.Contains(name, "~") || (name == "metadata" && (below == "" || strings.HasPrefix(below, "managedFields"))) {
+			return false
+		}
+		out[name] = map[string]any{}
+		return true
+	}
+	for _, op := range ops {
+		if !add(op.Path) || (op.From != nil && !add(*op.From)) {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// decodeChanges reads a patch that has the form of an object.
+func decodeChanges(patch []byte, v codec.Validation) (changes map[string]any, strict []error, err error) {
+	if err := codec.CheckDepth(patch); err != nil {
+		return nil, nil, err
+	}
+	changes = map[string]any{}
+	if v == codec.Ignore {
+		err = kjson.UnmarshalCaseSensitivePreserveInts(patch, &changes)
+	} else {
+		strict, err = kjson.UnmarshalStrict(patch, &changes)
+	}
+	return changes, strict, err
+}
+
+// MergeObject applies a JSON merge patch to current, and returns a new object
+// of the same type.
+func MergeObject(current runtime.Object, patch []byte, v codec.Validation) (runtime.Object, []string, error) {
+	changes, strict, err := decodeChanges(patch, v)
+	if err != nil {
+		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
+	}
+	part, partial := Part(current, changes)
+	if !partial {
+		part = current
+	}
+	doc, err := json.Marshal(part)
+	if err != nil {
+		return nil, nil, err
+	}
+	patched, err := jsonpatch.MergePatch(doc, patch)
+	if errors.Is(err, jsonpatch.ErrBadJSONPatch) {
+		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	into := reflect.New(reflect.TypeOf(current).Elem()).Interface().(runtime.Object)
+	warnings, err := Decode(patched, strict, into, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	if partial {
+		into = Join(current, into, changes)
+	}
+	return into, warnings, nil
 }
 
 func strategicError(err error) error {

@@ -2,11 +2,15 @@ package patch
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"proa/apiserver/codec"
 )
@@ -56,36 +60,104 @@ func TestJSONStrict(t *testing.T) {
 	}
 }
 
-func TestMerge(t *testing.T) {
-	t.Parallel()
-	got, _, err := Merge([]byte(`{"a":1,"b":{"c":2}}`), []byte(`{"a":null,"b":{"d":3}}`), codec.Warn)
-	if err != nil || string(got) != `{"b":{"c":2,"d":3}}` {
-		t.Errorf("%s %v", got, err)
+func pod() *corev1.Pod {
+	return &corev1.Pod{
+		TypeMeta:   metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"},
+		ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"a": "b"}, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: "1"}, {Name: "b", Image: "1"}}},
+		Status:     corev1.PodStatus{Phase: "Pending", Conditions: []corev1.PodCondition{{Type: "Ready", Status: "False"}}},
 	}
-	_, _, err = Merge([]byte(`{}`), []byte(`[1]`), codec.Warn)
-	check(t, "array", err, 400, "error decoding patch")
 }
 
-func TestStrategic(t *testing.T) {
+type patcher func(runtime.Object, []byte, codec.Validation) (runtime.Object, []string, error)
+
+func TestObjects(t *testing.T) {
 	t.Parallel()
-	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: "1"}, {Name: "b", Image: "1"}}}}
-	var out corev1.Pod
-	warn, err := Strategic(pod, []byte(`{"spec":{"foo":1,"containers":[{"name":"b","image":"2"}]}}`), &out, codec.Warn)
-	if err != nil {
-		t.Fatal(err)
+	whole := func(p *corev1.Pod) *corev1.Pod { return p }
+	cases := []struct {
+		name, patch string
+		by          patcher
+		want        func(p *corev1.Pod) *corev1.Pod
+		warning     string
+		code        int
+	}{
+		{"merge a label", `{"metadata":{"labels":{"a":null,"c":"d"}}}`, MergeObject, func(p *corev1.Pod) *corev1.Pod {
+			p.Labels = map[string]string{"c": "d"}
+			return p
+		}, "", 0},
+		{"merge a list", `{"spec":{"containers":[{"name":"x"}]}}`, MergeObject, func(p *corev1.Pod) *corev1.Pod {
+			p.Spec.Containers = []corev1.Container{{Name: "x"}}
+			return p
+		}, "", 0},
+		{"merge nothing", `{}`, MergeObject, whole, "", 0},
+		{"merge the unknown", `{"foo":1,"status":{"bar":1}}`, MergeObject, whole, `unknown field "foo"|unknown field "status.bar"`, 0},
+		{"merge managed fields away", `{"metadata":{"managedFields":[{}]}}`, MergeObject, func(p *corev1.Pod) *corev1.Pod {
+			p.ManagedFields = []metav1.ManagedFieldsEntry{{}}
+			return p
+		}, "", 0},
+		{"merge the status away", `{"status":null}`, MergeObject, func(p *corev1.Pod) *corev1.Pod {
+			p.Status = corev1.PodStatus{}
+			return p
+		}, "", 0},
+		{"merge an array", `[1]`, MergeObject, nil, "", 400},
+		{"merge a wrong type", `{"spec":1}`, MergeObject, nil, "", 422},
+		{"JSON label", `[{"op":"test","path":"/kind","value":"Pod"},{"op":"add","path":"/metadata/labels/c","value":"d"}]`, JSONObject, func(p *corev1.Pod) *corev1.Pod {
+			p.Labels["c"] = "d"
+			return p
+		}, "", 0},
+		{"JSON move between parts", `[{"op":"move","from":"/metadata/labels/a","path":"/status/message"}]`, JSONObject, func(p *corev1.Pod) *corev1.Pod {
+			delete(p.Labels, "a")
+			p.Status.Message = "b"
+			return p
+		}, "", 0},
+		{"JSON managed fields", `[{"op":"remove","path":"/metadata/managedFields"}]`, JSONObject, func(p *corev1.Pod) *corev1.Pod {
+			p.ManagedFields = nil
+			return p
+		}, "", 0},
+		{"JSON failing test", `[{"op":"test","path":"/status/phase","value":"Running"}]`, JSONObject, nil, "", 422},
+		{"JSON whole", `[{"op":"remove","path":""}]`, JSONObject, nil, "", 422},
+		{"strategic item", `{"spec":{"containers":[{"name":"b","image":"2"}]}}`, Strategic, func(p *corev1.Pod) *corev1.Pod {
+			p.Spec.Containers[1].Image = "2"
+			return p
+		}, "", 0},
+		{"strategic condition", `{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`, Strategic, func(p *corev1.Pod) *corev1.Pod {
+			p.Status.Conditions[0].Status = "True"
+			return p
+		}, "", 0},
+		{"strategic deletion", `{"spec":{"containers":[{"name":"a","$patch":"delete"}]}}`, Strategic, func(p *corev1.Pod) *corev1.Pod {
+			p.Spec.Containers = p.Spec.Containers[1:]
+			return p
+		}, "", 0},
+		{"strategic unknown", `{"spec":{"foo":1}}`, Strategic, whole, `unknown field "spec.foo"`, 0},
+		{"strategic label", `{"metadata":{"labels":{"c":"d"}}}`, Strategic, func(p *corev1.Pod) *corev1.Pod {
+			p.Labels["c"] = "d"
+			return p
+		}, "", 0},
+		{"strategic metadata of no object", `{"metadata":1}`, Strategic, nil, "", 422},
+		{"strategic syntax", `nonsense`, Strategic, nil, "", 400},
+		{"strategic type", `{"spec":{"containers":"x"}}`, Strategic, nil, "", 422},
 	}
-	if len(warn) != 1 || warn[0] != `unknown field "spec.foo"` {
-		t.Errorf("warnings %q", warn)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			before := pod()
+			got, warnings, err := c.by(before, []byte(c.patch), codec.Warn)
+			check(t, c.name, err, c.code, "")
+			if !reflect.DeepEqual(before, pod()) {
+				t.Error("the object was changed")
+			}
+			if w := strings.Join(warnings, "|"); w != c.warning {
+				t.Errorf("warnings %q, want %q", w, c.warning)
+			}
+			if c.want != nil && !equality.Semantic.DeepEqual(got, runtime.Object(c.want(pod()))) {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
-	if len(out.Spec.Containers) != 2 || out.Spec.Containers[0].Image+out.Spec.Containers[1].Image != "12" && out.Spec.Containers[0].Image+out.Spec.Containers[1].Image != "21" {
-		t.Errorf("%+v", out.Spec.Containers)
-	}
-	_, err = Strategic(pod, []byte(`{"spec":{"foo":1}}`), &corev1.Pod{}, codec.Strict)
+	_, _, err := Strategic(pod(), []byte(`{"spec":{"foo":1}}`), codec.Strict)
 	check(t, "strict", err, 422, `unknown field "spec.foo"`)
-	_, err = Strategic(pod, []byte(`nonsense`), &corev1.Pod{}, codec.Warn)
-	check(t, "syntax", err, 400, "")
-	_, err = Strategic(pod, []byte(`{"spec":{"containers":"x"}}`), &corev1.Pod{}, codec.Warn)
-	check(t, "type", err, 422, "")
+	_, _, err = MergeObject(pod(), []byte(`{"spec":{"foo":1}}`), codec.Strict)
+	check(t, "strict", err, 422, `unknown field "spec.foo"`)
 }
 
 func check(t *testing.T, name string, err error, code int, text string) {
@@ -109,16 +181,11 @@ func FuzzJSON(f *testing.F) {
 }
 
 func FuzzMerge(f *testing.F) {
-	f.Add([]byte(`{"a":{"x":null}}`))
-	f.Fuzz(func(t *testing.T, p []byte) {
-		Merge([]byte(`{"a":{"x":[1,2]},"b":[{"c":null}]}`), p, codec.Strict)
-	})
+	f.Add([]byte(`{"metadata":{"labels":null},"spec":{"x":null}}`))
+	f.Fuzz(func(t *testing.T, p []byte) { MergeObject(pod(), p, codec.Strict) })
 }
 
 func FuzzStrategic(f *testing.F) {
 	f.Add([]byte(`{"spec":{"containers":[{"name":"a","$patch":"delete"}],"$setElementOrder/containers":[{"name":"a"}]}}`))
-	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "a"}}}}
-	f.Fuzz(func(t *testing.T, p []byte) {
-		Strategic(pod, p, &corev1.Pod{}, codec.Warn)
-	})
+	f.Fuzz(func(t *testing.T, p []byte) { Strategic(pod(), p, codec.Warn) })
 }

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
@@ -129,35 +129,11 @@ func (p *patching) change(live resource.Object) (resource.Object, error) {
 func (p *patching) patch(before resource.Object) (resource.Object, error) {
 	s := p.call.Match.Served
 	v := validationOf(p.options.FieldValidation)
-	obj := s.New()
-	if before.GetObjectKind().GroupVersionKind() != s.GroupVersionKind() {
-		// A stored object need not say what it is; a patch may look at it.
-		before = before.DeepCopyObject().(resource.Object)
-		before.GetObjectKind().SetGroupVersionKind(s.GroupVersionKind())
+	out, warnings, err := patchObject(p.kind, before, p.body, v)
+	if err != nil {
+		return nil, err
 	}
-	var warnings []string
-	if p.kind == types.StrategicMergePatchType {
-		var err error
-		if warnings, err = patch.Strategic(before, p.body, obj, v); err != nil {
-			return nil, err
-		}
-	} else {
-		doc, err := json.Marshal(before)
-		if err != nil {
-			return nil, apierrors.NewInternalError(err)
-		}
-		apply := patch.Merge
-		if p.kind == types.JSONPatchType {
-			apply = patch.JSON
-		}
-		patched, strict, err := apply(doc, p.body, v)
-		if err != nil {
-			return nil, err
-		}
-		if warnings, err = patch.Decode(patched, strict, obj, v); err != nil {
-			return nil, err
-		}
-	}
+	obj := out.(resource.Object)
 	if got := obj.GetObjectKind().GroupVersionKind(); got != s.GroupVersionKind() {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("a patch may not change the kind: %s is not %s", got, s.GroupVersionKind()))
 	}
@@ -166,6 +142,18 @@ func (p *patching) patch(before resource.Object) (resource.Object, error) {
 	}
 	s.Default(obj)
 	return obj, nil
+}
+
+// patchObject applies a patch of any kind but apply to an object with its kind
+// set, and returns a new one of the same type.
+func patchObject(kind types.PatchType, before runtime.Object, body []byte, v codec.Validation) (runtime.Object, []string, error) {
+	switch kind {
+	case types.StrategicMergePatchType:
+		return patch.Strategic(before, body, v)
+	case types.MergePatchType:
+		return patch.MergeObject(before, body, v)
+	}
+	return patch.JSONObject(before, body, v)
 }
 
 // readConfiguration parses the body of an apply.

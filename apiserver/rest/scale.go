@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"encoding/json"
 	"net/http"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -16,7 +15,6 @@ import (
 	"proa/apiserver/codec"
 	"proa/apiserver/managed"
 	"proa/apiserver/negotiate"
-	"proa/apiserver/patch"
 	"proa/apiserver/request"
 	"proa/apiserver/table"
 	"proa/resource"
@@ -153,39 +151,19 @@ func (a *API) readScale(r *http.Request, c *request.Call) (func(*autoscalingv1.S
 }
 
 func patchScale(c *request.Call, kind types.PatchType, b []byte, before *autoscalingv1.Scale, v codec.Validation) (*autoscalingv1.Scale, error) {
-	after := &autoscalingv1.Scale{}
-	var warnings []string
-	switch kind {
-	case types.StrategicMergePatchType:
-		var err error
-		if warnings, err = patch.Strategic(before, b, after, v); err != nil {
-			return nil, err
-		}
-	case types.ApplyYAMLPatchType:
+	if kind == types.ApplyYAMLPatchType {
 		// A scale has one field to own; applying it is merging it.
 		js, err := codec.YAMLToJSON(b)
 		if err != nil {
 			return nil, apierrors.NewBadRequest("error decoding YAML: " + err.Error())
 		}
-		b = js
-		fallthrough
-	default:
-		doc, err := json.Marshal(before)
-		if err != nil {
-			return nil, apierrors.NewInternalError(err)
-		}
-		apply := patch.Merge
-		if kind == types.JSONPatchType {
-			apply = patch.JSON
-		}
-		patched, strict, err := apply(doc, b, v)
-		if err != nil {
-			return nil, err
-		}
-		if warnings, err = patch.Decode(patched, strict, after, v); err != nil {
-			return nil, err
-		}
+		kind, b = types.MergePatchType, js
 	}
+	out, warnings, err := patchObject(kind, before, b, v)
+	if err != nil {
+		return nil, err
+	}
+	after := out.(*autoscalingv1.Scale)
 	for _, w := range warnings {
 		c.Warn(w)
 	}
