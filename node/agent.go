@@ -20,6 +20,7 @@ import (
 	"proa/node/cgroup"
 	"proa/node/cri"
 	"proa/node/cri/userns"
+	"proa/node/evict"
 	"proa/node/hook"
 	"proa/node/image"
 	"proa/node/logs"
@@ -58,6 +59,7 @@ type Agent struct {
 	statuses  *status.Writer
 	workers   *worker.Manager
 	registrar *register.Registrar
+	evictor   *evict.Manager
 	services  *services
 	mirrors   *source.Mirrors
 	node      nodeView
@@ -132,6 +134,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	run("container logs", a.rotator.Run)
 	run("runtime events", a.watchRuntime)
 	run("relist", a.keepRelisting)
+	run("eviction", a.evictor.Run)
 	if a.cfg.Client != nil {
 		run("node", func(ctx context.Context) error { a.registrar.Run(ctx); return nil })
 		run("lease", func(ctx context.Context) error { a.lease(ctx); return nil })
@@ -254,13 +257,13 @@ func (a *Agent) build(ctx context.Context) (err error) {
 		return err
 	}
 	a.registrar = &register.Registrar{
-		Changed: a.node.set,
-		Client:  a.cfg.Client, Config: a.facts, Machine: a.machine, Runtime: a.runtimeFacts,
+		Changed: a.node.set, Pressure: a.pressure,
+		Client: a.cfg.Client, Config: a.facts, Machine: a.machine, Runtime: a.runtimeFacts,
 		Register: *k.RegisterNode, Event: a.events.onNode,
 		Check: k.NodeStatusUpdateFrequency.Duration, Report: k.NodeStatusReportFrequency.Duration,
 		Log: a.log,
 	}
-	return nil
+	return a.buildEviction()
 }
 
 func (a *Agent) buildWorkers(capacity, allocatable v1.ResourceList) error {

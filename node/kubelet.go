@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"proa/node/cgroup"
+	"proa/node/evict"
 )
 
 // LoadKubelet reads a KubeletConfiguration file of upstream's kind. Unknown
@@ -145,6 +146,9 @@ func validateKubelet(k *kubeletconfig.KubeletConfiguration) []error {
 	}
 	if q, err := resource.ParseQuantity(k.ContainerLogMaxSize); err != nil || q.Value() <= 0 {
 		errs = append(errs, fmt.Errorf("containerLogMaxSize: %q is not a size", k.ContainerLogMaxSize))
+	}
+	if _, err := evict.ParseThresholds(k.EvictionHard, k.EvictionSoft, k.EvictionSoftGracePeriod); err != nil {
+		errs = append(errs, err)
 	}
 	return errs
 }

@@ -37,8 +37,18 @@ func (a *Agent) serverParts() ([]part, error) {
 	if ptr.Deref(k.EnableSystemLogHandler, true) {
 		conf.SystemLogs = "/var/log"
 	}
+	var parts []part
 	var err error
-	if conf.TLS, err = a.tls(); err != nil {
+	if k.ServerTLSBootstrap && a.cfg.TLS == nil && k.TLSCertFile == "" && a.cfg.Client != nil {
+		var p part
+		if conf.TLS, p, err = a.bootstrapTLS(); err != nil {
+			return nil, err
+		}
+		parts = append(parts, p)
+	} else if conf.TLS, err = a.tls(); err != nil {
+		return nil, err
+	}
+	if err := trustClients(conf.TLS, k.Authentication.X509.ClientCAFile); err != nil {
 		return nil, err
 	}
 	conf.Authenticate, conf.Authorize = a.guards(conf.TLS.ClientCAs)
@@ -60,7 +70,7 @@ func (a *Agent) serverParts() ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := []part{{"server", func(ctx context.Context) error { return s.Serve(ctx, api) }}}
+	parts = append(parts, part{"server", func(ctx context.Context) error { return s.Serve(ctx, api) }})
 	if a.cfg.HealthListener != nil || *k.HealthzPort != 0 {
 		health, err := listen(a.cfg.HealthListener, k.HealthzBindAddress, *k.HealthzPort, "the agent's health endpoint")
 		if err != nil {
@@ -92,17 +102,23 @@ func (a *Agent) tls() (*tls.Config, error) {
 		return nil, fmt.Errorf("read the serving certificate: %w", err)
 	}
 	out := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: files.get, ClientAuth: tls.RequestClientCert}
-	if ca := k.Authentication.X509.ClientCAFile; ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("read the CA of clients: %w", err)
-		}
-		out.ClientCAs = x509.NewCertPool()
-		if !out.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate", ca)
-		}
-	}
 	return out, nil
+}
+
+// trustClients lets client certificates of a CA in.
+func trustClients(conf *tls.Config, ca string) error {
+	if ca == "" || conf.ClientCAs != nil {
+		return nil
+	}
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		return fmt.Errorf("read the CA of clients: %w", err)
+	}
+	conf.ClientCAs = x509.NewCertPool()
+	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("%s holds no certificate", ca)
+	}
+	return nil
 }
 
 // selfSigned makes a certificate unless there is one that is still good.

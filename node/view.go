@@ -8,7 +8,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	podutil "k8s.io/component-helpers/node/util"
 
 	"proa/node/admit"
 	"proa/node/pod"
@@ -45,10 +44,8 @@ func (a *Agent) expectedNode(allocatable v1.ResourceList) *v1.Node {
 // admit is the node's own check of a pod.
 func (a *Agent) admit(p *v1.Pod, others []*v1.Pod) *worker.Rejection {
 	n := admit.Node{Object: a.node.get(), AllowedUnsafeSysctls: a.cfg.Kubelet.AllowedUnsafeSysctls}
-	_, c := podutil.GetNodeCondition(&n.Object.Status, v1.NodeMemoryPressure)
-	n.MemoryPressure = c != nil && c.Status == v1.ConditionTrue
-	_, c = podutil.GetNodeCondition(&n.Object.Status, v1.NodeDiskPressure)
-	n.DiskPressure = c != nil && c.Status == v1.ConditionTrue
+	under := a.pressure()
+	n.MemoryPressure, n.DiskPressure, n.PIDPressure = under.Memory, under.Disk, under.PID
 	if r := admit.Check(n, p, others); r != nil {
 		return &worker.Rejection{Reason: r.Reason, Message: r.Message}
 	}

@@ -112,6 +112,16 @@ func meminfo(path string) (map[string]int64, error) {
 	return out, nil
 }
 
+// AvailableMemory is the memory that is free or can be had without swapping out
+// what is in use: all but the working set.
+func AvailableMemory(fsRoot string) (int64, error) {
+	info, err := meminfo(filepath.Join(fsRoot, "proc/meminfo"))
+	if err != nil {
+		return 0, err
+	}
+	return info["MemFree"] + info["Inactive(file)"], nil
+}
+
 func osImage(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
