@@ -27,6 +27,7 @@ import (
 	"proa/controller/nodelifecycle"
 	"proa/controller/podgc"
 	"proa/controller/replicaset"
+	"proa/controller/resourcequota"
 	"proa/controller/rootca"
 	serviceaccountcontroller "proa/controller/serviceaccount"
 	"proa/controller/tainteviction"
@@ -48,6 +49,7 @@ func Controllers(ca []byte) []controller.Definition {
 		tainteviction.Definition(),
 		garbage.Definition(),
 		clusterroleaggregation.Definition(),
+		resourcequota.Definition(),
 	}
 }
 
