@@ -163,6 +163,10 @@ spec:
 			"spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
 		}},
 	)
+	o := rt.Object(t, StatefulSet(), base, `spec: {updateStrategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 2}}}`).(*appsv1.StatefulSet)
+	if m := o.Spec.UpdateStrategy.RollingUpdate.MaxUnavailable; m != nil {
+		t.Errorf("several pods at once: %v", m)
+	}
 	rt.Columns(t, StatefulSet(), "Name", "Ready", "Age", "(Containers)", "(Images)")
 	rt.Cells(t, StatefulSet(), base+"status: {replicas: 1, readyReplicas: 1, availableReplicas: 0}\n", "web", "1/0", "60m", "web", "nginx")
 	if m := StatefulSet().ValidateName("a.b", false); len(m) == 0 {

@@ -10,7 +10,6 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
@@ -37,10 +36,12 @@ func StatefulSet() *resource.Definition {
 		PrepareCreate: func(_ *resource.Request, s *appsv1.StatefulSet) {
 			s.Status = appsv1.StatefulSetStatus{}
 			core.DropDisabledTemplateFields(&s.Spec.Template, nil)
+			dropMaxUnavailable(&s.Spec, nil)
 		},
 		PrepareUpdate: func(_ *resource.Request, s, old *appsv1.StatefulSet) {
 			s.Status = *old.Status.DeepCopy()
 			core.DropDisabledTemplateFields(&s.Spec.Template, &old.Spec.Template)
+			dropMaxUnavailable(&s.Spec, &old.Spec)
 		},
 		Validate:       func(s *appsv1.StatefulSet) field.ErrorList { return validateStatefulSetSpec(&s.Spec, lenience{}) },
 		ValidateUpdate: validateStatefulSetUpdate,
@@ -89,6 +90,17 @@ func StatefulSet() *resource.Definition {
 	}.Define()
 }
 
+// dropMaxUnavailable: updating several pods at once is off by default in this
+// release. A set that does it already goes on; old is nil at creation.
+func dropMaxUnavailable(s, old *appsv1.StatefulSetSpec) {
+	if old != nil && old.UpdateStrategy.RollingUpdate != nil && old.UpdateStrategy.RollingUpdate.MaxUnavailable != nil {
+		return
+	}
+	if r := s.UpdateStrategy.RollingUpdate; r != nil {
+		r.MaxUnavailable = nil
+	}
+}
+
 func defaultStatefulSet(o *appsv1.StatefulSet) {
 	s := &o.Spec
 	if s.PodManagementPolicy == "" {
@@ -104,9 +116,6 @@ func defaultStatefulSet(o *appsv1.StatefulSet) {
 	if u.Type == appsv1.RollingUpdateStatefulSetStrategyType && u.RollingUpdate != nil {
 		if u.RollingUpdate.Partition == nil {
 			u.RollingUpdate.Partition = new(int32(0))
-		}
-		if u.RollingUpdate.MaxUnavailable == nil {
-			u.RollingUpdate.MaxUnavailable = new(intstr.FromInt32(1))
 		}
 	}
 	if s.PersistentVolumeClaimRetentionPolicy == nil {

@@ -13,7 +13,7 @@ func TestBuiltinRows(t *testing.T) {
 	for i, d := range builtin.Definitions() {
 		t.Run(d.GroupResource().String(), func(t *testing.T) {
 			t.Parallel()
-			checker.Check(t, d, int64(i)+1, 15)
+			checker.Check(t, d, int64(i)+1, 8)
 		})
 	}
 }
