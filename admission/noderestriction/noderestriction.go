@@ -58,11 +58,19 @@ func (*Plugin) Handles(op admission.Operation, def *resource.Definition, _ strin
 
 // Mutate implements [admission.Mutator]. It changes nothing.
 func (p *Plugin) Mutate(ctx context.Context, a *admission.Attributes) error {
-	return p.Validate(ctx, a)
+	return p.examine(ctx, a)
 }
 
-// Validate implements [admission.Validator].
+// Validate implements [admission.Validator]. Token requests are judged by what
+// the node has asked for, before the server fills in its own audience.
 func (p *Plugin) Validate(ctx context.Context, a *admission.Attributes) error {
+	if a.GroupResource().String() == "serviceaccounts" {
+		return nil
+	}
+	return p.examine(ctx, a)
+}
+
+func (p *Plugin) examine(ctx context.Context, a *admission.Attributes) error {
 	name, isNode := node.Identity(a.User)
 	if !isNode {
 		return nil
