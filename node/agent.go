@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -231,11 +232,16 @@ func (a *Agent) build(ctx context.Context) (err error) {
 	}
 	a.collector = image.NewCollector(image.CollectorConfig{
 		Images: a.images, Runtime: a.runtime,
-		High: int(*k.ImageGCHighThresholdPercent), Low: int(*k.ImageGCLowThresholdPercent),
+		Present: func(ids map[string]bool) { a.puller.Retain(ids) },
+		High:    int(*k.ImageGCHighThresholdPercent), Low: int(*k.ImageGCLowThresholdPercent),
 		MinAge: k.ImageMinimumGCAge.Duration, MaxAge: k.ImageMaximumGCAge.Duration,
 		Event: a.events.onNode, Log: a.log,
 	})
-	a.puller = image.New(image.Config{Service: a.images, MaxParallel: parallel, Event: a.events.pod, Pulled: a.collector.Pulled, Log: a.log})
+	a.puller = image.New(image.Config{
+		Service: a.images, MaxParallel: parallel, Event: a.events.pod, Pulled: a.collector.Pulled,
+		Records: filepath.Join(a.cfg.Root, "image_manager"), Verify: k.ImagePullCredentialsVerificationPolicy, Allowlist: k.PreloadedImagesVerificationAllowlist,
+		Log: a.log,
+	})
 	size, err := resource.ParseQuantity(k.ContainerLogMaxSize)
 	if err != nil {
 		return err

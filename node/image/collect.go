@@ -27,6 +27,9 @@ type CollectorConfig struct {
 	MinAge, MaxAge time.Duration
 	// Every is the slow timer; 5m if zero.
 	Every time.Duration
+	// Present, if not nil, is told the ids of all images at each look for what
+	// may go.
+	Present func(ids map[string]bool)
 	// Event records an event on the node; may be nil.
 	Event func(eventType, reason, message string)
 	// Disk tells capacity and available bytes of the file system at a path;
@@ -202,6 +205,9 @@ func (c *Collector) detect(ctx context.Context, now time.Time) error {
 		if !there[id] {
 			delete(c.seen, id)
 		}
+	}
+	if c.cfg.Present != nil {
+		c.cfg.Present(there)
 	}
 	return nil
 }

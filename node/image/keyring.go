@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	kubeletconfig "k8s.io/kubelet/config/v1beta1"
 )
 
 // dockerHub is the registry that images without a host come from.
@@ -25,7 +26,15 @@ type Keyring struct {
 
 type keyEntry struct {
 	key  string // host[:port][/path], the host perhaps with globs
-	auth *runtimeapi.AuthConfig
+	cred Credential
+}
+
+// Credential is one way to authenticate to a registry. The zero value is to go
+// without.
+type Credential struct {
+	Auth *runtimeapi.AuthConfig
+	// Secret is where it comes from; nil is the node itself.
+	Secret *kubeletconfig.ImagePullSecret
 }
 
 // dockerEntry is one registry of a docker configuration file.
@@ -39,11 +48,12 @@ type dockerEntry struct {
 // nothing for it and are skipped.
 func (k *Keyring) AddSecret(s *corev1.Secret) error {
 	var err error
+	from := &kubeletconfig.ImagePullSecret{UID: string(s.UID), Namespace: s.Namespace, Name: s.Name}
 	switch {
 	case s.Type == corev1.SecretTypeDockerConfigJson:
-		err = k.AddConfigJSON(s.Data[corev1.DockerConfigJsonKey])
+		err = k.addConfigJSON(s.Data[corev1.DockerConfigJsonKey], from)
 	case s.Type == corev1.SecretTypeDockercfg:
-		err = k.addEntries(s.Data[corev1.DockerConfigKey])
+		err = k.addEntries(s.Data[corev1.DockerConfigKey], from)
 	}
 	if err != nil {
 		return fmt.Errorf("pull secret %s/%s: %w", s.Namespace, s.Name, err)
@@ -51,8 +61,10 @@ func (k *Keyring) AddSecret(s *corev1.Secret) error {
 	return nil
 }
 
-// AddConfigJSON adds the registries of a docker config.json.
-func (k *Keyring) AddConfigJSON(data []byte) error {
+// AddConfigJSON adds the registries of the node's own docker config.json.
+func (k *Keyring) AddConfigJSON(data []byte) error { return k.addConfigJSON(data, nil) }
+
+func (k *Keyring) addConfigJSON(data []byte, from *kubeletconfig.ImagePullSecret) error {
 	var file struct {
 		Auths json.RawMessage `json:"auths"`
 	}
@@ -62,13 +74,13 @@ func (k *Keyring) AddConfigJSON(data []byte) error {
 	if len(file.Auths) == 0 {
 		return nil
 	}
-	return k.addEntries(file.Auths)
+	return k.addEntries(file.Auths, from)
 }
 
 // errNotDockerConfig says nothing of the content, which is secret.
 var errNotDockerConfig = errors.New("not a docker configuration: make it with kubectl create secret docker-registry")
 
-func (k *Keyring) addEntries(data []byte) error {
+func (k *Keyring) addEntries(data []byte, from *kubeletconfig.ImagePullSecret) error {
 	var entries map[string]dockerEntry
 	if err := json.Unmarshal(data, &entries); err != nil {
 		return errNotDockerConfig
@@ -90,7 +102,13 @@ func (k *Keyring) addEntries(data []byte) error {
 		if err != nil {
 			continue // what names no host matches no image
 		}
-		k.entries = append(k.entries, keyEntry{key, &runtimeapi.AuthConfig{Username: e.Username, Password: e.Password}})
+		cred := Credential{Auth: &runtimeapi.AuthConfig{Username: e.Username, Password: e.Password}}
+		if from != nil {
+			s := *from
+			s.CredentialHash = credentialHash(e.Username, e.Password)
+			cred.Secret = &s
+		}
+		k.entries = append(k.entries, keyEntry{key, cred})
 	}
 	// The most specific first: longer paths sort after shorter ones.
 	slices.SortStableFunc(k.entries, func(a, b keyEntry) int { return strings.Compare(b.key, a.key) })
@@ -118,17 +136,17 @@ func registryKey(loc string) (string, error) {
 
 // Lookup returns the credentials to try for a repository, best first. Without
 // an entry of its own, an image of the default registry uses that registry's.
-func (k *Keyring) Lookup(repository string) []*runtimeapi.AuthConfig {
-	var out []*runtimeapi.AuthConfig
+func (k *Keyring) Lookup(repository string) []Credential {
+	var out []Credential
 	for _, e := range k.entries {
 		if matches(e.key, repository) {
-			out = append(out, e.auth)
+			out = append(out, e.cred)
 		}
 	}
 	if len(out) == 0 && fromDefaultRegistry(repository) {
 		for _, e := range k.entries {
 			if e.key == dockerHub {
-				out = append(out, e.auth)
+				out = append(out, e.cred)
 			}
 		}
 	}

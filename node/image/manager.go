@@ -10,6 +10,7 @@ import (
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	cri "k8s.io/cri-api/pkg/apis"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	kubeletconfig "k8s.io/kubelet/config/v1beta1"
 	"k8s.io/utils/clock"
 
 	nodecri "proa/node/cri"
@@ -26,6 +27,15 @@ type Config struct {
 	// Event records an event about one container of a pod; fieldPath is
 	// spec.containers{name}. May be nil.
 	Event func(pod *corev1.Pod, fieldPath, eventType, reason, message string)
+	// Records is the directory of what is remembered of pulls
+	// (<root>/image_manager); empty remembers nothing and checks nobody's right
+	// to an image that is there.
+	Records string
+	// Verify says whose right to a present image is checked; upstream's default
+	// if empty: of images that the agent pulled. Allowlist are repositories for
+	// NeverVerifyAllowlistedImages.
+	Verify    kubeletconfig.ImagePullCredentialsVerificationPolicy
+	Allowlist []string
 	// Pulled, if not nil, is told after each pull; a Collector looks then.
 	Pulled func()
 	Clock  clock.PassiveClock
@@ -34,9 +44,10 @@ type Config struct {
 
 // Manager ensures images. Safe for concurrent use; it runs no goroutine.
 type Manager struct {
-	cfg   Config
-	slots chan struct{}
-	back  backOff
+	cfg    Config
+	slots  chan struct{}
+	back   backOff
+	access *access
 }
 
 // New makes a Manager.
@@ -47,7 +58,7 @@ func New(cfg Config) *Manager {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Manager{cfg: cfg}
+	m := &Manager{cfg: cfg, access: newAccess(cfg)}
 	if cfg.MaxParallel > 0 {
 		m.slots = make(chan struct{}, cfg.MaxParallel)
 	}
@@ -92,8 +103,14 @@ func (m *Manager) Ensure(ctx context.Context, r Request) (Result, error) {
 		Image: name, UserSpecifiedImage: requested, RuntimeHandler: r.RuntimeHandler,
 		Annotations: r.Pod.Annotations,
 	}
+	repo, err := repository(name)
+	if err != nil {
+		return Result{}, &Error{ReasonInvalidName, err.Error(), err}
+	}
+	creds := m.credentials(repo, r)
 	if p := policy(r.Container); p != corev1.PullAlways {
 		res, found, err := m.status(ctx, spec)
+		found = found && !m.access.mustPull(name, repo, res.Ref, creds, m.cfg.Clock.Now())
 		switch {
 		case err != nil:
 			e := &Error{ReasonInspect, fmt.Sprintf("Failed to inspect image %q: %v", name, err), err}
@@ -116,7 +133,7 @@ func (m *Manager) Ensure(ctx context.Context, r Request) (Result, error) {
 	}
 	event(corev1.EventTypeNormal, "Pulling", fmt.Sprintf("Pulling image %q", name))
 	start := m.cfg.Clock.Now()
-	began, size, res, err := m.pull(ctx, spec, r)
+	began, size, res, err := m.pull(ctx, spec, repo, creds, r.Sandbox)
 	if err != nil {
 		if ctx.Err() != nil {
 			return Result{}, ctx.Err()
@@ -137,7 +154,7 @@ func (m *Manager) Ensure(ctx context.Context, r Request) (Result, error) {
 
 // pull waits for its turn and tries the credentials in order. began is when
 // the pull itself started.
-func (m *Manager) pull(ctx context.Context, spec *runtimeapi.ImageSpec, r Request) (began time.Time, size uint64, res Result, err error) {
+func (m *Manager) pull(ctx context.Context, spec *runtimeapi.ImageSpec, repo string, creds []Credential, sandbox *runtimeapi.PodSandboxConfig) (began time.Time, size uint64, res Result, err error) {
 	if m.slots != nil {
 		select {
 		case m.slots <- struct{}{}:
@@ -147,17 +164,17 @@ func (m *Manager) pull(ctx context.Context, spec *runtimeapi.ImageSpec, r Reques
 		}
 	}
 	began = m.cfg.Clock.Now()
-	repo, err := repository(spec.Image)
-	if err != nil {
-		return began, 0, Result{}, err
-	}
 	var ref string
+	var with Credential
 	var errs []error
-	for _, auth := range m.credentials(repo, r) {
-		if ref, err = m.cfg.Service.PullImage(ctx, spec, auth, r.Sandbox); err == nil {
-			errs = nil
+	m.access.begin(spec.Image)
+	defer func() { m.access.end(spec.Image, repo, ref, with, m.cfg.Clock.Now()) }()
+	for _, c := range creds {
+		if ref, err = m.cfg.Service.PullImage(ctx, spec, c.Auth, sandbox); err == nil {
+			errs, with = nil, c
 			break
 		}
+		ref = ""
 		errs = append(errs, err)
 	}
 	if len(errs) == 1 {
@@ -175,8 +192,12 @@ func (m *Manager) pull(ctx context.Context, spec *runtimeapi.ImageSpec, r Reques
 	return began, st.Image.Size, Result{Ref: ref, User: user(st.Image)}, nil
 }
 
-// credentials to try: those that match, or none at all (nil).
-func (m *Manager) credentials(repo string, r Request) []*runtimeapi.AuthConfig {
+// Retain forgets what is remembered of images that are gone; a Collector calls
+// it with what is present.
+func (m *Manager) Retain(present map[string]bool) { m.access.retain(present) }
+
+// credentials to try: those that match, or none at all.
+func (m *Manager) credentials(repo string, r Request) []Credential {
 	var ring Keyring
 	for _, s := range r.PullSecrets {
 		if err := ring.AddSecret(s); err != nil {
@@ -185,7 +206,7 @@ func (m *Manager) credentials(repo string, r Request) []*runtimeapi.AuthConfig {
 	}
 	found := append(ring.Lookup(repo), m.cfg.NodeKeyring.Lookup(repo)...)
 	if len(found) == 0 {
-		return []*runtimeapi.AuthConfig{nil}
+		return []Credential{{}}
 	}
 	return found
 }

@@ -293,7 +293,7 @@ func TestKeyringMatching(t *testing.T) {
 		corev1.DockerConfigKey: []byte(`{"reg.test":{"username":"u","password":"p"}}`)}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := ring.Lookup("reg.test/a"); len(got) != 1 || got[0].Password != "p" {
+	if got := ring.Lookup("reg.test/a"); len(got) != 1 || got[0].Auth.Password != "p" {
 		t.Errorf("dockercfg: %v", got)
 	}
 }
