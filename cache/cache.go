@@ -30,6 +30,7 @@ type Cache struct {
 
 	mu      sync.RWMutex
 	wanted  bool          // loading was asked for
+	base    int64         // revision to load at, 0 for the present
 	dropped bool          // gone is closed
 	pending []store.Event // what came while loading
 	objects tree
@@ -188,7 +189,7 @@ func (c *Cache) deliver(ev *event, woken []*topic) []*topic {
 				topic.woken = true
 				woken = append(woken, topic)
 			}
-			topic.link(ev, c.hub.opts.WatchLag)
+			topic.link(ev, &c.hub.opts)
 		}
 	}
 	prev, cur := ev.prev.visible(), ev.cur

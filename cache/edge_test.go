@@ -104,6 +104,132 @@ func TestSlowWatchIsCutAndDelaysNobody(t *testing.T) {
 	next(t, again, 300)
 }
 
+func TestStalledWatchDoesNotHoldMuchMemory(t *testing.T) {
+	t.Parallel()
+	pods := start(t, newMemory(t), cache.Options{WatchLagBytes: 64 << 10}).Cache(podDef())
+	ctx := t.Context()
+	stalled := must[*cache.Watch](t)(pods.Watch(ctx, cache.WatchRequest{SkipInitial: true}))
+	defer stalled.Stop()
+	e := create(t, pods, fullPod(1))
+	for range 50 {
+		e = must[*cache.Entry](t)(pods.Update(ctx, e, fullPod(1), 0))
+	}
+	if err := pods.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	must[cache.ListResult](t)(pods.List(ctx, cache.ListRequest{}))
+	if _, err := stalled.Next(ctx); !errors.Is(err, cache.ErrSlow) {
+		t.Fatal(err)
+	}
+}
+
+// TestWatchesResumeAfterRestart: a new process remembers enough of the store's
+// history for the watches of its predecessor.
+func TestWatchesResumeAfterRestart(t *testing.T) {
+	t.Parallel()
+	for _, compacted := range []bool{false, true} {
+		s := newMemory(t)
+		ctx := t.Context()
+		before := start(t, s, cache.Options{}).Cache(podDef())
+		for i := range 10 {
+			create(t, before, pod("ns", fmt.Sprint("p", i), ""))
+		}
+		if compacted {
+			// Where the store has forgotten, the present must do.
+			if err := s.Compact(ctx, 8); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := cache.NewHub(s, codec.Storage{}, cache.Options{})
+		def := podDef()
+		h.Warm(def)
+		run, cancel := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = h.Run(run) // the error of run
+		}()
+		w, err := h.Cache(def).Watch(ctx, cache.WatchRequest{From: cache.Exact, Revision: 6})
+		var expired *cache.ExpiredError
+		switch {
+		case compacted && !errors.As(err, &expired), !compacted && err != nil:
+			t.Error(compacted, err)
+		case err == nil:
+			if got := next(t, w, 5); got != "ADDED ns/p5; ADDED ns/p6; ADDED ns/p7; ADDED ns/p8; ADDED ns/p9; " {
+				t.Error(got)
+			}
+			w.Stop()
+		}
+		if r := must[cache.ListResult](t)(h.Cache(def).List(ctx, cache.ListRequest{})); len(r.Entries) != 10 {
+			t.Error(keys(r.Entries))
+		}
+		cancel()
+		<-done
+	}
+}
+
+// TestLoadThroughBlackout: what is lost while a cache is being loaded is not
+// lost for it.
+func TestLoadThroughBlackout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New(memory.Options{})
+		h := start(t, s, cache.Options{})
+		ctx := t.Context()
+		nodes, pods := h.Cache(nodeDef()), h.Cache(podDef())
+		create(t, pods, pod("ns", "first", ""))
+		if err := nodes.Wait(ctx); err != nil { // the hub runs
+			t.Fatal(err)
+		}
+		listed := make(chan struct{})
+		slow := cache.NewHub(s, slowCodec{listed: listed}, cache.Options{})
+		run, cancel := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = slow.Run(run) // the error of run
+		}()
+		defer func() { cancel(); <-done }()
+		loading := slow.Cache(podDef())
+		go func() { _ = loading.Wait(run) }() // begins the load
+		<-listed                              // the list was read, and is being decoded
+		s.SetFault(func(op memory.Op) memory.Fault {
+			if op.Kind == memory.OpWatch {
+				return memory.Fault{Err: store.ErrUnavailable}
+			}
+			return memory.Fault{}
+		})
+		s.CutWatches(store.ErrUnavailable)
+		create(t, pods, pod("ns", "lost", ""))
+		create(t, pods, pod("ns", "last", ""))
+		if err := s.Compact(ctx, 4); err != nil {
+			t.Fatal(err)
+		}
+		s.SetFault(nil)
+		time.Sleep(time.Minute)
+		r := must[cache.ListResult](t)(loading.List(ctx, cache.ListRequest{}))
+		if got := keys(r.Entries); got != "ns/first@2 ns/last@4 ns/lost@3 " {
+			t.Error(got)
+		}
+	})
+}
+
+// slowCodec takes ten seconds for the first object, after saying so.
+type slowCodec struct {
+	codec.Storage
+	listed chan struct{}
+}
+
+func (c slowCodec) Decode(def *resource.Definition, b []byte) (resource.Object, error) {
+	select {
+	case <-c.listed:
+	default:
+		close(c.listed)
+		time.Sleep(10 * time.Second)
+	}
+	return c.Storage.Decode(def, b)
+}
+
 func TestBookmarksComeByThemselves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -306,6 +432,9 @@ func TestTransformer(t *testing.T) {
 	def := podDef()
 	pods := start(t, s, o).Cache(def)
 	ctx := t.Context()
+	if err := pods.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
 	e := create(t, pods, pod("ns", "a", "n"))
 	kv, _, err := s.Get(ctx, e.Key)
 	if err != nil || !strings.HasPrefix(string(kv.Value), "new:"+e.Key) || strings.Contains(string(e.Stored()), "new:") {

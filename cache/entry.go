@@ -39,8 +39,9 @@ type Entry struct {
 // resource version. They must not be changed.
 func (e *Entry) Stored() []byte { return e.stored }
 
-// cost is about how much memory goes when e goes.
-func (e *Entry) cost() int64 { return 512 + 4*int64(len(e.stored)) }
+// cost is about how much memory goes when e goes, given that much of the
+// object is shared with others.
+func (e *Entry) cost() int64 { return 1024 + 2*int64(len(e.stored)) }
 
 // removed returns what a DELETED event shows: the object as it last was, at
 // the revision of its removal.

@@ -38,6 +38,8 @@ type Hub struct {
 	wanted   []*Cache      // to be loaded
 	hasWants chan struct{} // holds a token while wanted is not empty
 	running  chan struct{} // closed when the watch was opened first
+	// unbroken is the revision since which no event was lost.
+	unbroken atomic.Int64
 }
 
 // NewHub makes a hub over a store.
@@ -183,7 +185,7 @@ func (h *Hub) follow(ctx context.Context) error {
 	from := h.Revision()
 	switch {
 	case from == 0:
-		from = rev
+		from = h.remember(rev)
 	case rev < from:
 		h.opts.Log.Error("the store went back in time (was it restored from a backup?); all watches are ended",
 			"was", from, "is", rev)
@@ -210,6 +212,24 @@ func (h *Hub) follow(ctx context.Context) error {
 		}
 		h.dispatch(b)
 	}
+}
+
+// history is how many revisions before its start a hub asks for. Watches that
+// another process served until a moment ago then resume here, and need not
+// list everything at once.
+const history = 1000
+
+// remember returns from where to watch at the start, and lets the caches that
+// were asked for by then load as of there.
+func (h *Hub) remember(rev int64) int64 {
+	from := max(rev-history, 1)
+	h.unbroken.Store(from)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.wanted {
+		c.base = from
+	}
+	return from
 }
 
 // resyncIfCompacted lists everything anew where the watch cannot go on.

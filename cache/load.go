@@ -3,6 +3,7 @@ package cache
 import (
 	"cmp"
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"sync"
@@ -70,26 +71,35 @@ func (h *Hub) load(ctx context.Context) {
 // what came meanwhile.
 func (c *Cache) load(ctx context.Context) {
 	log := c.hub.opts.Log.With("resource", c.Definition.GroupResource().String())
-	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		entries, rev, err := c.readAll(ctx, nil)
-		if err == nil {
-			c.fill(entries, rev)
+	base := c.base
+	for wait := firstRetry; ; {
+		entries, rev, err := c.readAll(ctx, base, nil)
+		if err == nil && c.fill(entries, rev) {
 			log.Debug("cache loaded", "objects", len(entries), "revision", rev)
 			return
 		}
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return
+		case err == nil, base > 0 && errors.Is(err, store.ErrCompacted):
+			base = 0 // at present, at once
+			continue
 		}
 		log.Warn("cache cannot be loaded; trying again", "retry", wait, "err", err)
 		if sleep(ctx, wait) != nil {
 			return
 		}
+		wait = min(2*wait, lastRetry)
 	}
 }
 
-// fill makes the cache live with the entries as of rev.
-func (c *Cache) fill(entries []*Entry, rev int64) {
+// fill makes the cache live with the entries as of rev. It returns false where
+// events after rev may have been lost meanwhile, so that the entries are of no
+// use.
+func (c *Cache) fill(entries []*Entry, rev int64) bool {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.objects, c.corrupt = newTree(c.Definition), 0
 	for _, e := range entries {
 		c.objects.put(e, nil)
 		if e.Err != nil {
@@ -97,30 +107,31 @@ func (c *Cache) fill(entries []*Entry, rev int64) {
 		}
 	}
 	c.last = rev
-	c.loaded.Store(rev)
 	c.log.restart(rev)
-	for {
+	for len(c.pending) > 0 {
 		// Decoding is slow; the lock is given back for it. Events go on to
 		// pending until none is left.
 		pending := c.pending
 		c.pending = nil
-		if len(pending) == 0 {
-			break
-		}
 		c.mu.Unlock()
 		c.apply(c.changes(pending))
 		c.mu.Lock()
 	}
+	if rev < c.hub.unbroken.Load() {
+		return false
+	}
+	c.loaded.Store(rev)
 	c.isLive.Store(true)
 	close(c.live)
-	c.mu.Unlock()
+	return true
 }
 
-// readAll lists and decodes all objects of the resource at present. Entries
-// that known has at the same revision are used again.
-func (c *Cache) readAll(ctx context.Context, known func(key string) *Entry) ([]*Entry, int64, error) {
+// readAll lists and decodes all objects of the resource as of rev, or at
+// present where it is 0. Entries that known has at the same revision are used
+// again.
+func (c *Cache) readAll(ctx context.Context, rev int64, known func(key string) *Entry) ([]*Entry, int64, error) {
 	var entries []*Entry
-	rev, err := c.readStore(ctx, 0, func(kvs []store.KV) {
+	rev, err := c.readStore(ctx, rev, func(kvs []store.KV) {
 		page := make([]*Entry, len(kvs))
 		parallel(len(kvs), func(i int) {
 			if known != nil {
@@ -182,11 +193,15 @@ func (h *Hub) resync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h.unbroken.Store(rev)
 	for _, c := range *h.byRoot.Load() {
-		if !c.isLive.Load() {
+		c.mu.RLock() // not in the midst of becoming live
+		live := c.isLive.Load()
+		c.mu.RUnlock()
+		if !live {
 			continue // its list is still to come, or comes again
 		}
-		entries, at, err := c.readAll(ctx, func(key string) *Entry {
+		entries, at, err := c.readAll(ctx, 0, func(key string) *Entry {
 			c.mu.RLock()
 			defer c.mu.RUnlock()
 			return c.objects.get(key)

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"proa/resource"
@@ -34,7 +35,8 @@ type Options struct {
 	Log *slog.Logger
 	// Now is the clock that ages the event log; time.Now unless set.
 	Now func() time.Time
-	// Rand returns a number in [0,1) that spreads bookmarks.
+	// Rand returns a number in [0,1) that spreads bookmarks; rand.Float64
+	// unless set.
 	Rand func() float64
 	// Transformer returns how values of a resource are transformed; nil, or a
 	// nil result, means not at all.
@@ -46,9 +48,11 @@ type Options struct {
 	LogEvents int
 	LogBytes  int64
 	LogAge    time.Duration
-	// WatchLag is how many events a watch may be behind before it is cut
-	// (16384).
-	WatchLag int
+	// WatchLag is how many events, and WatchLagBytes how much memory by the
+	// estimate of LogBytes, a watch may be behind before it is cut (16384, and
+	// 64 MiB).
+	WatchLag      int
+	WatchLagBytes int64
 	// BookmarkInterval is the mean time between bookmarks (1 minute).
 	BookmarkInterval time.Duration
 	// WaitTimeout bounds the waiting for a revision (3 seconds).
@@ -70,7 +74,7 @@ func (o Options) complete() Options {
 		o.Now = time.Now
 	}
 	if o.Rand == nil {
-		o.Rand = func() float64 { return 0.5 }
+		o.Rand = rand.Float64
 	}
 	if o.Transformer == nil {
 		o.Transformer = func(*resource.Definition) Transformer { return nil }
@@ -94,6 +98,7 @@ func (o Options) complete() Options {
 	def64(&o.LogBytes, 16<<20)
 	defTime(&o.LogAge, 5*time.Minute)
 	def(&o.WatchLag, 16384)
+	def64(&o.WatchLagBytes, 64<<20)
 	defTime(&o.BookmarkInterval, time.Minute)
 	defTime(&o.WaitTimeout, 3*time.Second)
 	def64(&o.EncodingBytes, 32<<20)

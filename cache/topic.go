@@ -9,7 +9,7 @@ type topic struct {
 	tail    *link
 	watches map[*Watch]struct{}
 	woken   bool // wakeAll is due at the end of this batch
-	sweepAt uint64
+	sweepAt position
 
 	// wake is closed when something was linked; nil while nobody waits.
 	wake atomic.Pointer[chan struct{}]
@@ -18,25 +18,33 @@ type topic struct {
 // link is an event in a chain.
 type link struct {
 	ev   *event
-	seq  uint64
+	at   position
 	next atomic.Pointer[link]
+}
+
+// position in a chain: events and bytes up to it.
+type position struct {
+	events uint64
+	bytes  int64
 }
 
 func newTopic() *topic {
 	return &topic{tail: &link{}, watches: map[*Watch]struct{}{}}
 }
 
-// link appends an event, and cuts watches that are more than lag behind.
-func (t *topic) link(ev *event, lag int) {
-	l := &link{ev: ev, seq: t.tail.seq + 1}
+// link appends an event, and cuts watches that are too far behind. They are
+// looked for whenever an eighth of the limits has been added.
+func (t *topic) link(ev *event, o *Options) {
+	was := t.tail.at
+	l := &link{ev: ev, at: position{was.events + 1, was.bytes + ev.cost()}}
 	t.tail.next.Store(l)
 	t.tail = l
-	if l.seq < t.sweepAt {
+	if l.at.events < t.sweepAt.events && l.at.bytes < t.sweepAt.bytes {
 		return
 	}
-	t.sweepAt = l.seq + uint64(max(lag/8, 1))
+	t.sweepAt = position{l.at.events + uint64(max(o.WatchLag/8, 1)), l.at.bytes + o.WatchLagBytes/8}
 	for w := range t.watches {
-		w.cutIfBehind(l.seq, lag)
+		w.cutIfBehind(l.at, o)
 	}
 }
 

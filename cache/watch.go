@@ -57,7 +57,9 @@ type Watch struct {
 	bookmarks bool
 	markAsked atomic.Bool
 
-	seen atomic.Uint64 // seq of the position, for those who look for laggards
+	// The position, for those who look for laggards.
+	seenEvents atomic.Uint64
+	seenBytes  atomic.Int64
 
 	mu      sync.Mutex // held while the position moves, not while waiting
 	at      *link      // last link delivered; nil once cut or stopped
@@ -118,7 +120,7 @@ func (c *Cache) Watch(ctx context.Context, r WatchRequest) (*Watch, error) {
 	}
 	w.topic.watches[w] = struct{}{}
 	w.at = w.topic.tail
-	w.seen.Store(w.at.seq)
+	w.note()
 	if w.bookmarks {
 		w.timer = time.NewTimer(w.bookmarkDelay())
 	}
@@ -203,7 +205,7 @@ func (w *Watch) poll() ([]WatchEvent, error) {
 		w.deliver(at.ev)
 	}
 	w.at = at
-	w.seen.Store(at.seq)
+	w.note()
 	if len(w.buf) == 0 && w.markAsked.Swap(false) {
 		w.buf = append(w.buf, WatchEvent{Type: watch.Bookmark, Revision: max(rev, w.after)})
 		if w.timer != nil {
@@ -258,11 +260,17 @@ func (w *Watch) deliver(ev *event) {
 	w.buf = append(w.buf, e)
 }
 
-// cutIfBehind ends the watch if it is more than lag events behind. It is
+// note lets others see the position.
+func (w *Watch) note() {
+	w.seenEvents.Store(w.at.at.events)
+	w.seenBytes.Store(w.at.at.bytes)
+}
+
+// cutIfBehind ends the watch if it is too far behind the given position. It is
 // called under the lock of the cache, and does not wait for a reader that is
 // moving: that one is not stalled.
-func (w *Watch) cutIfBehind(seq uint64, lag int) {
-	if seq-w.seen.Load() <= uint64(lag) || !w.mu.TryLock() {
+func (w *Watch) cutIfBehind(now position, o *Options) {
+	if now.events-w.seenEvents.Load() <= uint64(o.WatchLag) && now.bytes-w.seenBytes.Load() <= o.WatchLagBytes || !w.mu.TryLock() {
 		return
 	}
 	defer w.mu.Unlock()
