@@ -40,7 +40,10 @@ func (s *server) bringUpRuntime(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := cni.Setup(ctx, network); err != nil {
+		switch err := cni.Setup(ctx, network); {
+		case errors.Is(err, cni.ErrForeign):
+			s.log.Info("the operator's pod network is used", "reason", err)
+		case err != nil:
 			return err
 		}
 	}
