@@ -12,6 +12,7 @@ import (
 
 	"proa/apiserver/request"
 	"proa/resource"
+	"proa/resource/check"
 )
 
 var metadata = field.NewPath("metadata")
@@ -59,6 +60,7 @@ func wipe(obj metav1.Object) {
 // validateCreate checks the metadata and then the kind's own rules.
 func validateCreate(d *resource.Definition, s *resource.Served, obj resource.Object) error {
 	errs := apivalidation.ValidateObjectMetaAccessor(obj, !d.ClusterScoped, d.ValidateName, metadata)
+	errs = append(errs, check.Finalizers(obj.GetFinalizers(), metadata.Child("finalizers"))...)
 	errs = append(errs, d.Validate(obj)...)
 	return invalid(d, obj, append(errs, s.Validate(obj, nil)...))
 }
@@ -68,6 +70,7 @@ func validateCreate(d *resource.Definition, s *resource.Served, obj resource.Obj
 func validateUpdate(d *resource.Definition, hooks *resource.UpdateHooks, obj, old resource.Object) error {
 	errs := apivalidation.ValidateObjectMetaAccessor(obj, !d.ClusterScoped, anyName, metadata)
 	errs = append(errs, apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, metadata)...)
+	errs = append(errs, check.Finalizers(obj.GetFinalizers(), metadata.Child("finalizers"))...)
 	return invalid(d, obj, append(errs, hooks.ValidateUpdate(obj, old)...))
 }
 

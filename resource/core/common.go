@@ -2,12 +2,13 @@ package core
 
 import (
 	"crypto/tls"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"proa/resource/check"
 )
 
 // roundUp rounds quantities up to thousandths, below which none is counted.
@@ -21,11 +22,7 @@ func roundUp(l *corev1.ResourceList) {
 // validateFinalizerName accepts the finalizers that the system knows and any
 // name with a domain.
 func validateFinalizerName(name string, at *field.Path) field.ErrorList {
-	errs := apivalidation.ValidateFinalizerName(name, at)
-	if !strings.Contains(name, "/") && name != string(corev1.FinalizerKubernetes) && name != "orphan" && name != "foregroundDeletion" {
-		errs = append(errs, field.Invalid(at, name, "name is neither a standard finalizer name nor is it fully qualified"))
-	}
-	return errs
+	return append(apivalidation.ValidateFinalizerName(name, at), check.Finalizer(name, at)...)
 }
 
 // tlsSecretWarnings says so where the key of a TLS secret does not fit its

@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -61,7 +62,64 @@ func validatePodStatusUpdate(p, old *corev1.Pod) field.ErrorList {
 	} {
 		errs = append(errs, validateStatusUsers(l.statuses, p.Spec.OS, at.Child(l.name))...)
 	}
+	errs = append(errs, validateDeviceHealth(s.ContainerStatuses, p.Spec.Containers, at.Child("containerStatuses"))...)
+	errs = append(errs, validateDeviceHealth(s.InitContainerStatuses, p.Spec.InitContainers, at.Child("initContainerStatuses"))...)
+	for i := range s.EphemeralContainerStatuses {
+		if len(s.EphemeralContainerStatuses[i].AllocatedResourcesStatus) > 0 {
+			errs = append(errs, field.Forbidden(at.Child("ephemeralContainerStatuses").Index(i).Child("allocatedResourcesStatus"), "must not be specified in container status"))
+		}
+	}
 	return errs
+}
+
+// validateDeviceHealth: a node reports on the health of what a container asks
+// for, each device once.
+func validateDeviceHealth(statuses []corev1.ContainerStatus, containers []corev1.Container, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range statuses {
+		for j, r := range statuses[i].AllocatedResourcesStatus {
+			at := at.Index(i).Child("allocatedResourcesStatus").Index(j)
+			errs = append(errs, validateAsked(r.Name, statuses[i].Name, containers, at.Child("name"))...)
+			seen := map[corev1.ResourceID]bool{}
+			for k, d := range r.Resources {
+				at := at.Child("resources").Index(k)
+				health := []corev1.ResourceHealthStatus{corev1.ResourceHealthStatusHealthy, corev1.ResourceHealthStatusUnhealthy, corev1.ResourceHealthStatusUnknown}
+				errs = append(errs, check.OneOf(d.Health, health, at.Child("health"))...)
+				if seen[d.ResourceID] {
+					errs = append(errs, field.Duplicate(at.Child("resourceID"), d.ResourceID))
+				}
+				seen[d.ResourceID] = true
+			}
+		}
+	}
+	return errs
+}
+
+// validateAsked accepts any name for a container that there is not.
+func validateAsked(name corev1.ResourceName, container string, containers []corev1.Container, at *field.Path) field.ErrorList {
+	for i := range containers {
+		c := &containers[i]
+		if c.Name != container {
+			continue
+		}
+		if !strings.HasPrefix(string(name), "claim:") {
+			if _, ok := c.Resources.Requests[name]; ok {
+				return nil
+			}
+			return field.ErrorList{field.Invalid(at, name, "must match one of the container's resource requests")}
+		}
+		for _, r := range c.Resources.Claims {
+			claim := "claim:" + r.Name
+			if r.Request != "" {
+				claim += "/" + r.Request
+			}
+			if claim == string(name) {
+				return nil
+			}
+		}
+		return field.ErrorList{field.Invalid(at, name, "must match one of the container's resource claims in a format 'claim:<claimName>/<request>' or 'claim:<claimName>' if request is empty")}
+	}
+	return nil
 }
 
 // validateTransitions keeps a container that has ended for good from running

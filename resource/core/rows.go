@@ -5,6 +5,7 @@ import "proa/resource"
 // Rows lists every row of the group.
 func Rows() []*resource.Definition {
 	return []*resource.Definition{
+		Binding(),
 		ConfigMap(),
 		Endpoints(),
 		Event(),
