@@ -59,6 +59,9 @@ func TestFactorySharesTheObjectsOfTheCache(t *testing.T) {
 	def := podDef()
 	pods := h.Cache(def)
 	ctx, cancel := context.WithCancel(t.Context())
+	if err := pods.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
 	first, err := pods.Create(ctx, pod("a", ""), 0)
 	if err != nil {
 		t.Fatal(err)
