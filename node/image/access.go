@@ -107,8 +107,8 @@ func (a *access) write(path string, v any) {
 	}
 }
 
-// begin notes that an image is about to be pulled: were the agent killed with
-// the image half there, it must not pass for one that was always there.
+// begin notes that an absent image is about to be pulled: were the agent killed
+// right after, it must not pass for one that was always there.
 func (a *access) begin(image string) {
 	if a.dir == "" {
 		return
@@ -119,8 +119,8 @@ func (a *access) begin(image string) {
 	a.write(a.file("pulling", image), kubeletconfig.ImagePullIntent{TypeMeta: typeMeta("ImagePullIntent"), Image: image})
 }
 
-// end notes what came of it: ref is "" after a failure.
-func (a *access) end(image, repo, ref string, with Credential, now time.Time) {
+// end notes what came of a pull, begun or not: ref is "" after a failure.
+func (a *access) end(image, repo, ref string, with Credential, begun bool, now time.Time) {
 	if a.dir == "" {
 		return
 	}
@@ -130,11 +130,12 @@ func (a *access) end(image, repo, ref string, with Credential, now time.Time) {
 		a.record(repo, ref, with, now)
 		delete(a.cut, image)
 	}
-	if a.intents[image]--; a.intents[image] > 0 {
-		return
+	if begun {
+		if a.intents[image]--; a.intents[image] <= 0 {
+			delete(a.intents, image)
+		}
 	}
-	delete(a.intents, image)
-	if !a.cut[image] {
+	if a.intents[image] == 0 && !a.cut[image] {
 		_ = os.Remove(a.file("pulling", image))
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -130,4 +132,21 @@ func TestAKillDuringAPullAndCorruptRecords(t *testing.T) {
 	if e, _ := os.ReadDir(filepath.Join(dir, "pulling")); len(e) != 0 {
 		t.Error("an intent is left")
 	}
+}
+
+// While a preloaded image is pulled anew for one pod, others may still run it.
+func TestAPreloadedImageStaysFreeWhileItIsPulled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.images[private] = f.remote[private]
+		f.hold = time.Minute
+		m := New(Config{Service: f, Records: t.TempDir()})
+		go func() { _, _ = m.Ensure(t.Context(), request(private, corev1.PullAlways)) }()
+		synctest.Wait()
+		if _, err := m.Ensure(t.Context(), request(private, corev1.PullNever)); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(2 * time.Minute)
+	})
 }

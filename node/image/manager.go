@@ -108,9 +108,9 @@ func (m *Manager) Ensure(ctx context.Context, r Request) (Result, error) {
 		return Result{}, &Error{ReasonInvalidName, err.Error(), err}
 	}
 	creds := m.credentials(repo, r)
+	res, present, err := m.status(ctx, spec)
 	if p := policy(r.Container); p != corev1.PullAlways {
-		res, found, err := m.status(ctx, spec)
-		found = found && !m.access.mustPull(name, repo, res.Ref, creds, m.cfg.Clock.Now())
+		found := present && !m.access.mustPull(name, repo, res.Ref, creds, m.cfg.Clock.Now())
 		switch {
 		case err != nil:
 			e := &Error{ReasonInspect, fmt.Sprintf("Failed to inspect image %q: %v", name, err), err}
@@ -133,7 +133,7 @@ func (m *Manager) Ensure(ctx context.Context, r Request) (Result, error) {
 	}
 	event(corev1.EventTypeNormal, "Pulling", fmt.Sprintf("Pulling image %q", name))
 	start := m.cfg.Clock.Now()
-	began, size, res, err := m.pull(ctx, spec, repo, creds, r.Sandbox)
+	began, size, res, err := m.pull(ctx, spec, repo, creds, present, r.Sandbox)
 	if err != nil {
 		if ctx.Err() != nil {
 			return Result{}, ctx.Err()
@@ -154,7 +154,7 @@ func (m *Manager) Ensure(ctx context.Context, r Request) (Result, error) {
 
 // pull waits for its turn and tries the credentials in order. began is when
 // the pull itself started.
-func (m *Manager) pull(ctx context.Context, spec *runtimeapi.ImageSpec, repo string, creds []Credential, sandbox *runtimeapi.PodSandboxConfig) (began time.Time, size uint64, res Result, err error) {
+func (m *Manager) pull(ctx context.Context, spec *runtimeapi.ImageSpec, repo string, creds []Credential, present bool, sandbox *runtimeapi.PodSandboxConfig) (began time.Time, size uint64, res Result, err error) {
 	if m.slots != nil {
 		select {
 		case m.slots <- struct{}{}:
@@ -167,8 +167,10 @@ func (m *Manager) pull(ctx context.Context, spec *runtimeapi.ImageSpec, repo str
 	var ref string
 	var with Credential
 	var errs []error
-	m.access.begin(spec.Image)
-	defer func() { m.access.end(spec.Image, repo, ref, with, m.cfg.Clock.Now()) }()
+	if !present {
+		m.access.begin(spec.Image)
+	}
+	defer func() { m.access.end(spec.Image, repo, ref, with, !present, m.cfg.Clock.Now()) }()
 	for _, c := range creds {
 		if ref, err = m.cfg.Service.PullImage(ctx, spec, c.Auth, sandbox); err == nil {
 			errs, with = nil, c
