@@ -103,3 +103,23 @@ func TestIsShim(t *testing.T) {
 		}
 	}
 }
+
+func TestIsRunc(t *testing.T) {
+	t.Parallel()
+	c := TeardownConfig{State: "/run/a"}
+	for name, tt := range map[string]struct {
+		args []string
+		want bool
+	}{
+		"ours":            {[]string{"/opt/proa/runc", "--root", "/run/a/runc/k8s.io", "create", "x"}, true},
+		"someone else's":  {[]string{"/usr/bin/runc", "--root", "/run/containerd/runc/moby", "create", "x"}, false},
+		"without a root":  {[]string{"runc", "list"}, false},
+		"cut":             {[]string{"runc", "--root"}, false},
+		"another program": {[]string{"grep", "--root", "/run/a/runc/k8s.io"}, false},
+		"kernel thread":   {nil, false},
+	} {
+		if got := isRunc(process{args: tt.args}, c); got != tt.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

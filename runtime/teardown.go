@@ -222,8 +222,9 @@ func findProcesses(c TeardownConfig, bundles []bundle, cgroups []string) (found,
 	}
 	f.containers = descendants(all, f.shims)
 	for _, p := range all {
-		// A pause process, or a container: no other has its root there.
-		if below(p.root, c.State) {
+		// A pause process, or a container: no other has its root there. Or a runc
+		// whose shim ended before it.
+		if below(p.root, c.State) || isRunc(p, c) {
 			f.containers = append(f.containers, p.pid)
 		}
 	}
@@ -258,6 +259,16 @@ func isShim(p process, c TeardownConfig) bool {
 	}
 	i := slices.Index(p.args, "-address")
 	return i >= 0 && i+1 < len(p.args) && c.Socket != "" && p.args[i+1] == c.Socket
+}
+
+// isRunc tells the runc processes of this runtime by the state directory that they
+// were given.
+func isRunc(p process, c TeardownConfig) bool {
+	if len(p.args) == 0 || filepath.Base(p.args[0]) != embedded.RuncBinary {
+		return false
+	}
+	i := slices.Index(p.args, "--root")
+	return i >= 0 && i+1 < len(p.args) && below(p.args[i+1], embedded.RuncRoot(c.State))
 }
 
 // inCgroupOf tells whether a process is in a cgroup named after the container.
