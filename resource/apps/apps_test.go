@@ -44,7 +44,7 @@ func TestDeployment(t *testing.T) {
 			"spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'",
 		}},
 		rt.Verdict{Name: "unknown strategy", Patch: `spec: {strategy: {type: Sometimes}}`, Want: []string{
-			`spec.strategy: Unsupported value: {"type":"Sometimes"}: supported values: "Recreate", "RollingUpdate"`,
+			`spec.strategy: Unsupported value: {"Type":"Sometimes","RollingUpdate":null}: supported values: "Recreate", "RollingUpdate"`,
 		}},
 		rt.Verdict{Name: "stuck", Patch: `spec: {strategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 0%}}}`, Want: []string{
 			"spec.strategy.rollingUpdate.maxUnavailable: Invalid value: \"0%\": may not be 0 when `maxSurge` is 0",
@@ -147,7 +147,7 @@ spec:
 		rt.Verdict{Name: "no selector", Patch: `spec: {selector: null}`, Want: []string{"spec.selector: Required value", mismatched}},
 		rt.Verdict{Name: "orders", Patch: `spec: {podManagementPolicy: Any, updateStrategy: {type: OnDelete, rollingUpdate: {}}}`, Want: []string{
 			`spec.podManagementPolicy: Invalid value: "Any": must be 'OrderedReady' or 'Parallel'`,
-			"spec.updateStrategy.rollingUpdate: Invalid value: {}: only allowed for updateStrategy 'RollingUpdate'",
+			"spec.updateStrategy.rollingUpdate: Invalid value: {\"Partition\":0,\"MaxUnavailable\":null}: only allowed for updateStrategy 'RollingUpdate'",
 		}},
 		rt.Verdict{Name: "service", Patch: `spec: {serviceName: a.b, ordinals: {start: -1}}`, Want: []string{
 			"spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0",

@@ -170,7 +170,7 @@ func validateDaemonSetStrategy(u *appsv1.DaemonSetUpdateStrategy, at *field.Path
 		return nil
 	case appsv1.RollingUpdateDaemonSetStrategyType:
 	default:
-		return field.ErrorList{field.NotSupported(at, u, []string{
+		return field.ErrorList{field.NotSupported(at, check.GoForm{Value: u}, []string{
 			string(appsv1.RollingUpdateDaemonSetStrategyType), string(appsv1.OnDeleteDaemonSetStrategyType),
 		})}
 	}

@@ -159,7 +159,7 @@ func validateDeploymentStrategy(s *appsv1.DeploymentStrategy, at *field.Path) fi
 		return nil
 	case appsv1.RollingUpdateDeploymentStrategyType:
 	default:
-		return field.ErrorList{field.NotSupported(at, s, []string{
+		return field.ErrorList{field.NotSupported(at, check.GoForm{Value: s}, []string{
 			string(appsv1.RecreateDeploymentStrategyType), string(appsv1.RollingUpdateDeploymentStrategyType),
 		})}
 	}

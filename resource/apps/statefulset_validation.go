@@ -78,7 +78,7 @@ func validateOrdering(s *appsv1.StatefulSetSpec, at *field.Path) field.ErrorList
 		errs = append(errs, field.Required(at, ""))
 	case appsv1.OnDeleteStatefulSetStrategyType:
 		if u.RollingUpdate != nil {
-			errs = append(errs, field.Invalid(at.Child("rollingUpdate"), u.RollingUpdate,
+			errs = append(errs, field.Invalid(at.Child("rollingUpdate"), shownRollout(u.RollingUpdate),
 				fmt.Sprintf("only allowed for updateStrategy '%s'", appsv1.RollingUpdateStatefulSetStrategyType)))
 		}
 	case appsv1.RollingUpdateStatefulSetStrategyType:
@@ -95,10 +95,17 @@ func validateOrdering(s *appsv1.StatefulSetSpec, at *field.Path) field.ErrorList
 			}
 		}
 	default:
-		errs = append(errs, field.Invalid(at, s.UpdateStrategy,
+		errs = append(errs, field.Invalid(at, check.GoForm{Value: u},
 			fmt.Sprintf("must be '%s' or '%s'", appsv1.RollingUpdateStatefulSetStrategyType, appsv1.OnDeleteStatefulSetStrategyType)))
 	}
 	return errs
+}
+
+// shownRollout is how errors show a rolling update: no partition is 0.
+func shownRollout(r *appsv1.RollingUpdateStatefulSetStrategy) check.GoForm {
+	shown := *r
+	shown.Partition = new(ptr.Deref(r.Partition, 0))
+	return check.GoForm{Value: shown}
 }
 
 // withClaims is the template as the pods will have it: each claim template

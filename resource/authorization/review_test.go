@@ -26,7 +26,7 @@ func TestSubjectAccessReview(t *testing.T) {
 			`spec.user: Invalid value: "": at least one of user or group must be specified`,
 		}},
 		rt.Verdict{Name: "both", Patch: `spec: {user: jane, resourceAttributes: {}, nonResourceAttributes: {path: /x}}`, Want: []string{
-			`spec.nonResourceAttributes: Invalid value: {"path":"/x"}: cannot be specified in combination with resourceAttributes`,
+			`spec.nonResourceAttributes: Invalid value: {"Path":"/x","Verb":""}: cannot be specified in combination with resourceAttributes`,
 		}},
 		rt.Verdict{Name: "selectors", Patch: `
 spec:

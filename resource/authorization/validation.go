@@ -33,7 +33,7 @@ func validateLocalSubjectAccessReview(r *authorizationv1.LocalSubjectAccessRevie
 		errs = append(errs, field.Invalid(field.NewPath("spec.resourceAttributes.namespace"), a.Namespace, "must match metadata.namespace"))
 	}
 	if a := r.Spec.NonResourceAttributes; a != nil {
-		errs = append(errs, field.Invalid(field.NewPath("spec.nonResourceAttributes"), a, "disallowed on this kind of request"))
+		errs = append(errs, field.Invalid(field.NewPath("spec.nonResourceAttributes"), check.GoForm{Value: a}, "disallowed on this kind of request"))
 	}
 	return errs
 }
@@ -61,9 +61,9 @@ func validateOneQuestion(r *authorizationv1.ResourceAttributes, n *authorization
 	spec := field.NewPath("spec")
 	switch {
 	case r != nil && n != nil:
-		return field.ErrorList{field.Invalid(spec.Child("nonResourceAttributes"), n, "cannot be specified in combination with resourceAttributes")}
+		return field.ErrorList{field.Invalid(spec.Child("nonResourceAttributes"), check.GoForm{Value: n}, "cannot be specified in combination with resourceAttributes")}
 	case r == nil && n == nil:
-		return field.ErrorList{field.Invalid(spec.Child("resourceAttributes"), n, "exactly one of nonResourceAttributes or resourceAttributes must be specified")}
+		return field.ErrorList{field.Invalid(spec.Child("resourceAttributes"), check.GoForm{Value: n}, "exactly one of nonResourceAttributes or resourceAttributes must be specified")}
 	}
 	return nil
 }

@@ -141,7 +141,7 @@ func validateFinished(j, old *batchv1.Job, at *field.Path) field.ErrorList {
 	}
 	if u := s.UncountedTerminatedPods; (becomes || !check.Equal(u, was.UncountedTerminatedPods)) && now &&
 		u != nil && len(u.Failed)+len(u.Succeeded) > 0 {
-		errs = append(errs, field.Invalid(at.Child("uncountedTerminatedPods"), u, "uncountedTerminatedPods needs to be empty for finished job"))
+		errs = append(errs, field.Invalid(at.Child("uncountedTerminatedPods"), check.GoForm{Value: u}, "uncountedTerminatedPods needs to be empty for finished job"))
 	}
 	if n := s.Terminating; (becomes || !ptr.Equal(n, was.Terminating)) && now && n != nil && *n > 0 {
 		errs = append(errs, field.Invalid(at.Child("terminating"), *n, "terminating>0 is invalid for finished job"))

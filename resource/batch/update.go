@@ -20,10 +20,18 @@ func validateJobUpdate(j, old *batchv1.Job) field.ErrorList {
 	errs = append(errs, check.Unchanged(s.Selector, was.Selector, at.Child("selector"))...)
 	errs = append(errs, validateTemplateUpdate(j, old, at.Child("template"))...)
 	errs = append(errs, check.Unchanged(s.CompletionMode, was.CompletionMode, at.Child("completionMode"))...)
-	errs = append(errs, check.Unchanged(s.PodFailurePolicy, was.PodFailurePolicy, at.Child("podFailurePolicy"))...)
+	errs = append(errs, unchanged(s.PodFailurePolicy, was.PodFailurePolicy, at.Child("podFailurePolicy"))...)
 	errs = append(errs, check.Unchanged(s.BackoffLimitPerIndex, was.BackoffLimitPerIndex, at.Child("backoffLimitPerIndex"))...)
 	errs = append(errs, check.Unchanged(s.ManagedBy, was.ManagedBy, at.Child("managedBy"))...)
-	return append(errs, check.Unchanged(s.SuccessPolicy, was.SuccessPolicy, at.Child("successPolicy"))...)
+	return append(errs, unchanged(s.SuccessPolicy, was.SuccessPolicy, at.Child("successPolicy"))...)
+}
+
+// unchanged is [check.Unchanged] for a policy, shown in its Go form.
+func unchanged[T any](policy, was *T, at *field.Path) field.ErrorList {
+	if check.Equal(policy, was) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at, check.GoForm{Value: policy}, check.Immutable)}
 }
 
 // validateCompletionsUpdate: an indexed job grows and shrinks only together

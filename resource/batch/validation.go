@@ -144,7 +144,7 @@ func validateWork(s *batchv1.JobSpec, old *corev1.PodTemplateSpec, at *field.Pat
 	}
 	if s.SuccessPolicy != nil {
 		if ptr.Deref(s.CompletionMode, "") != batchv1.IndexedCompletion {
-			errs = append(errs, field.Invalid(at.Child("successPolicy"), s.SuccessPolicy, "requires indexed completion mode"))
+			errs = append(errs, field.Invalid(at.Child("successPolicy"), check.GoForm{Value: s.SuccessPolicy}, "requires indexed completion mode"))
 		} else {
 			errs = append(errs, validateSuccessPolicy(s, at.Child("successPolicy"))...)
 		}

@@ -56,7 +56,7 @@ func validateRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
 		for i, t := range s.Tolerations {
 			t.TolerationSeconds = nil
 			if seen[t] {
-				errs = append(errs, field.Duplicate(at.Child("tolerations").Index(i), t))
+				errs = append(errs, field.Duplicate(at.Child("tolerations").Index(i), check.GoForm{Value: s.Tolerations[i]}))
 			}
 			seen[t] = true
 		}

@@ -13,7 +13,7 @@ func TestRuntimeClass(t *testing.T) {
 		rt.Verdict{Name: "good"},
 		rt.Verdict{Name: "overhead", Patch: `overhead: {podFixed: {memory: 64Mi}}`},
 		rt.Verdict{Name: "tolerations", Patch: `scheduling: {tolerations: [{key: a, operator: Exists}, {key: a, operator: Exists}]}`, Want: []string{
-			`scheduling.tolerations[1]: Duplicate value: {"key":"a","operator":"Exists"}`,
+			`scheduling.tolerations[1]: Duplicate value: {"Key":"a","Operator":"Exists","Value":"","Effect":"","TolerationSeconds":null}`,
 		}},
 	)
 	rt.UpdateVerdicts(t, RuntimeClass(), base, rt.Verdict{Name: "handler", Patch: `handler: kata`, Want: []string{

@@ -73,7 +73,7 @@ func validateBudget(s *policyv1.PodDisruptionBudgetSpec, lax bool) field.ErrorLi
 	at := field.NewPath("spec")
 	var errs field.ErrorList
 	if s.MinAvailable != nil && s.MaxUnavailable != nil {
-		errs = append(errs, field.Invalid(at, s, "minAvailable and maxUnavailable cannot be both set"))
+		errs = append(errs, field.Invalid(at, check.GoForm{Value: s}, "minAvailable and maxUnavailable cannot be both set"))
 	}
 	for _, limit := range []struct {
 		name  string

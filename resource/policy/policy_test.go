@@ -24,7 +24,7 @@ func TestPodDisruptionBudget(t *testing.T) {
 			`spec.unhealthyPodEvictionPolicy: Unsupported value: "Never": supported values: "AlwaysAllow", "IfHealthyBudget"`,
 		}},
 		rt.Verdict{Name: "both", Patch: `spec: {maxUnavailable: 1}`, Want: []string{
-			`spec: Invalid value: {"minAvailable":1,"selector":{"matchLabels":{"app":"web"}},"maxUnavailable":1}: minAvailable and maxUnavailable cannot be both set`,
+			`spec: Invalid value: {"MinAvailable":1,"Selector":{"matchLabels":{"app":"web"}},"MaxUnavailable":1,"UnhealthyPodEvictionPolicy":null}: minAvailable and maxUnavailable cannot be both set`,
 		}},
 	)
 	rt.SubresourceVerdicts(t, PodDisruptionBudget(), "status", base,

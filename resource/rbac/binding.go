@@ -76,7 +76,7 @@ func validateSameRole(ref, old *rbacv1.RoleRef) field.ErrorList {
 	if *ref == *old {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(field.NewPath("roleRef"), *ref, "cannot change roleRef")}
+	return field.ErrorList{field.Invalid(field.NewPath("roleRef"), check.GoForm{Value: ref}, "cannot change roleRef")}
 }
 
 // bindingColumns: kind is how the descriptions name what they stand in.

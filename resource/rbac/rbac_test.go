@@ -68,7 +68,7 @@ subjects:
 	rt.UpdateVerdicts(t, RoleBinding(), base,
 		rt.Verdict{Name: "subjects change", Patch: `subjects: null`},
 		rt.Verdict{Name: "role stays", Patch: `roleRef: {name: admin}`, Want: []string{
-			`roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"admin"}: cannot change roleRef`,
+			`roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"admin"}: cannot change roleRef`,
 		}},
 	)
 	rt.Columns(t, RoleBinding(), "Name", "Role", "Age", "(Users)", "(Groups)", "(ServiceAccounts)")

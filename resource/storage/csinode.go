@@ -97,7 +97,7 @@ func validateCSINodeUpdate(n, old *storagev1.CSINode) field.ErrorList {
 			}
 			was.Allocatable = is.Allocatable
 			if !check.Equal(was, is) {
-				errs = append(errs, field.Invalid(field.NewPath("CSINodeDriver"), is, "field is immutable"))
+				errs = append(errs, field.Invalid(field.NewPath("CSINodeDriver"), check.GoForm{Value: is}, "field is immutable"))
 			}
 		}
 	}

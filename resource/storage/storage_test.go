@@ -65,7 +65,7 @@ func TestVolumeAttachment(t *testing.T) {
 		}},
 	)
 	rt.UpdateVerdicts(t, VolumeAttachment(), base, rt.Verdict{Name: "moved", Patch: `spec: {nodeName: n2}`, Want: []string{
-		`spec: Invalid value: {"attacher":"example.com","source":{"persistentVolumeName":"pv1"},"nodeName":"n2"}: field is immutable`,
+		`spec: Invalid value: {"Attacher":"example.com","Source":{"PersistentVolumeName":"pv1","InlineVolumeSpec":null},"NodeName":"n2"}: field is immutable`,
 	}})
 	rt.SubresourceVerdicts(t, VolumeAttachment(), "status", base,
 		rt.Verdict{Name: "attached", Patch: `{spec: {nodeName: n2}, status: {attached: true, attachmentMetadata: {a: b}}}`},
@@ -119,7 +119,7 @@ func TestCSINode(t *testing.T) {
 		rt.Verdict{Name: "count", Patch: `spec: {drivers: [{name: d.example.com, nodeID: n, topologyKeys: [zone], allocatable: {count: 5}}]}`},
 		rt.Verdict{Name: "removed", Patch: `spec: {drivers: []}`},
 		rt.Verdict{Name: "other id", Patch: `spec: {drivers: [{name: d.example.com, nodeID: m, topologyKeys: [zone]}]}`, Want: []string{
-			`CSINodeDriver: Invalid value: {"name":"d.example.com","nodeID":"m","topologyKeys":["zone"]}: field is immutable`,
+			`CSINodeDriver: Invalid value: {"Name":"d.example.com","NodeID":"m","TopologyKeys":["zone"],"Allocatable":null}: field is immutable`,
 		}},
 	)
 	rt.Columns(t, CSINode(), "Name", "Drivers", "Age")

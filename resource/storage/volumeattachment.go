@@ -87,7 +87,7 @@ func validateVolumeAttachmentCreate(a *storagev1.VolumeAttachment) field.ErrorLi
 func validateVolumeAttachmentUpdate(a, old *storagev1.VolumeAttachment) field.ErrorList {
 	errs := validateVolumeAttachment(a)
 	if !check.Equal(&a.Spec, &old.Spec) {
-		errs = append(errs, field.Invalid(field.NewPath("spec"), a.Spec, "field is immutable"))
+		errs = append(errs, field.Invalid(field.NewPath("spec"), check.GoForm{Value: a.Spec}, "field is immutable"))
 	}
 	return errs
 }
