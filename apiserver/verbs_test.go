@@ -239,3 +239,19 @@ func TestCreateOnUpdateNeedsPermission(t *testing.T) {
 	want(t, env, call{method: "PUT", path: lease, body: `{"metadata":{"name":"l"}}`, user: u}, 403)
 	want(t, env, call{method: "PUT", path: lease, body: `{"metadata":{"name":"l"}}`}, 201)
 }
+
+// Events are served in two groups; each version makes checks of its own.
+func TestEventsInBothGroups(t *testing.T) {
+	t.Parallel()
+	env := apitest.Start(t)
+	const old, now = "/api/v1/namespaces/default/events", "/apis/events.k8s.io/v1/namespaces/default/events"
+	want(t, env, call{method: "POST", path: now, body: `{"metadata":{"name":"a"},"eventTime":"2026-01-02T03:04:05.000000Z","reportingController":"c.d/e","reportingInstance":"i","action":"A","reason":"R","type":"Normal","note":"n","regarding":{"kind":"Pod","namespace":"default","name":"p"}}`}, 201, `"kind":"Event","apiVersion":"events.k8s.io/v1"`, `"note":"n"`)
+	want(t, env, call{method: "GET", path: old + "/a"}, 200, `"kind":"Event","apiVersion":"v1"`, `"message":"n"`, `"involvedObject":{"kind":"Pod"`)
+	want(t, env, call{method: "GET", path: old + "?fieldSelector=involvedObject.name%3Dp"}, 200, `"name":"a"`)
+	want(t, env, call{method: "POST", path: now, body: `{"metadata":{"name":"b"},"regarding":{"namespace":"default"}}`}, 422, `"field":"eventTime"`)
+	want(t, env, call{method: "POST", path: old, body: `{"metadata":{"name":"c"},"involvedObject":{"namespace":"default"},"message":"m"}`}, 201)
+	want(t, env, call{method: "GET", path: now, accept: pb}, 200)
+	want(t, env, call{method: "PATCH", path: now + "/c", contentType: mergeType, body: `{"metadata":{"labels":{"a":"b"}}}`}, 200, `"a":"b"`)
+	s := stream(t, env, now+"?watch=1", "")
+	expect(t, s, `"apiVersion":"events.k8s.io/v1"`, `"note":"n"`)
+}

@@ -17,7 +17,11 @@ import (
 // returned with store.ErrExists. obj must not be changed afterwards, other
 // than in its own top-level struct: the cache shares what it refers to.
 func (c *Cache) Create(ctx context.Context, obj resource.Object, ttl time.Duration) (*Entry, error) {
-	return c.write(ctx, obj, func(key string, value []byte) (store.KV, error) {
+	plain, err := c.hub.codec.Encode(c.Definition, obj)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", c.Definition.GroupResource(), err)
+	}
+	return c.write(ctx, obj, plain, func(key string, value []byte) (store.KV, error) {
 		return c.hub.store.Create(ctx, key, value, ttl)
 	})
 }
@@ -26,7 +30,17 @@ func (c *Cache) Create(ctx context.Context, obj resource.Object, ttl time.Durati
 // old. Where it is not, the present entry is returned with store.ErrConflict,
 // or store.ErrNotFound. obj is shared as with Create.
 func (c *Cache) Update(ctx context.Context, old *Entry, obj resource.Object, ttl time.Duration) (*Entry, error) {
-	return c.write(ctx, obj, func(key string, value []byte) (store.KV, error) {
+	plain, err := c.hub.codec.Encode(c.Definition, obj)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", c.Definition.GroupResource(), err)
+	}
+	return c.UpdateEncoded(ctx, old, obj, plain, ttl)
+}
+
+// UpdateEncoded is Update for a caller that has the result of [Cache.Encode]
+// for obj, which it must not change any more.
+func (c *Cache) UpdateEncoded(ctx context.Context, old *Entry, obj resource.Object, plain []byte, ttl time.Duration) (*Entry, error) {
+	return c.write(ctx, obj, plain, func(key string, value []byte) (store.KV, error) {
 		kv, err := c.hub.store.Update(ctx, key, value, old.Revision, ttl)
 		if err == nil {
 			kv.CreateRevision = old.CreateRevision
@@ -66,15 +80,12 @@ func (c *Cache) Encode(obj resource.Object) ([]byte, error) {
 	return c.hub.codec.Encode(c.Definition, obj)
 }
 
-// write encodes obj, offers it to the hub, and calls do.
-func (c *Cache) write(ctx context.Context, obj resource.Object, do func(key string, value []byte) (store.KV, error)) (*Entry, error) {
-	plain, err := c.hub.codec.Encode(c.Definition, obj)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", c.Definition.GroupResource(), err)
-	}
+// write offers obj, encoded as plain, to the hub, and calls do.
+func (c *Cache) write(ctx context.Context, obj resource.Object, plain []byte, do func(key string, value []byte) (store.KV, error)) (*Entry, error) {
 	key := c.Definition.Key(obj.GetNamespace(), obj.GetName())
 	value := plain
 	if c.transformer != nil {
+		var err error
 		if value, err = c.transformer.ToStore(ctx, key, plain); err != nil {
 			return nil, fmt.Errorf("transform %s for the store: %w", key, err)
 		}

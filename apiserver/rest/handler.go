@@ -371,12 +371,11 @@ func (a *API) serveSubresource(w http.ResponseWriter, r *http.Request, c *reques
 	return a.serveConnect(w, r, c)
 }
 
-// noTransforms: the response can only be sent as it is.
-var noTransforms = negotiate.Allowed{Partial: true, Table: true}
-
 // answer writes an object that is no resource of its own.
 func (a *API) answer(w http.ResponseWriter, r *http.Request, c *request.Call, code int, obj runtime.Object) error {
-	out, err := negotiate.Accept(r, noTransforms)
+	// A client may ask for a table of anything. These answers have none, and
+	// are sent as they are.
+	out, err := negotiate.Accept(r, transforms)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,26 @@ func validateCreate(d *resource.Definition, s *resource.Served, obj resource.Obj
 	errs := apivalidation.ValidateObjectMetaAccessor(obj, !d.ClusterScoped, d.ValidateName, metadata)
 	errs = append(errs, check.Finalizers(obj.GetFinalizers(), metadata.Child("finalizers"))...)
 	errs = append(errs, d.Validate(obj)...)
-	return invalid(d, obj, append(errs, s.Validate(obj, nil)...))
+	return invalid(d, obj, append(errs, validateServed(s, obj, nil)...))
+}
+
+// validateServed makes the checks that only a version beside the stored one
+// makes, on the object as it is there. old is nil at creation.
+func validateServed(s *resource.Served, obj, old resource.Object) field.ErrorList {
+	if s.Storage {
+		return nil
+	}
+	now, err := s.To(obj)
+	if err != nil {
+		return field.ErrorList{field.InternalError(nil, err)}
+	}
+	var was resource.Object
+	if old != nil {
+		if was, err = s.To(old); err != nil {
+			return field.ErrorList{field.InternalError(nil, err)}
+		}
+	}
+	return s.Validate(now, was)
 }
 
 // validateUpdate checks a changed object, the metadata first. Names cannot

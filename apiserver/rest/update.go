@@ -52,7 +52,7 @@ func MainHooks(m resource.Match) *resource.UpdateHooks {
 	return &resource.UpdateHooks{
 		PrepareUpdate: d.PrepareUpdate,
 		ValidateUpdate: func(obj, old resource.Object) field.ErrorList {
-			return append(d.ValidateUpdate(obj, old), s.Validate(obj, old)...)
+			return append(d.ValidateUpdate(obj, old), validateServed(s, obj, old)...)
 		},
 		Warnings: d.Warnings,
 	}
@@ -276,7 +276,7 @@ func (a *API) replace(ctx context.Context, cached *cache.Cache, obj resource.Obj
 		obj.SetResourceVersion(gone.Object.GetResourceVersion())
 		return &Result{Object: obj}, nil, nil
 	}
-	same, err := a.unchanged(cached, obj, old)
+	encoded, same, err := a.encode(cached, obj, old)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -286,7 +286,7 @@ func (a *API) replace(ctx context.Context, cached *cache.Cache, obj resource.Obj
 	if dryRun {
 		return &Result{Object: obj}, nil, nil
 	}
-	e, err := cached.Update(ctx, old, obj, d.TTL(obj))
+	e, err := cached.UpdateEncoded(ctx, old, obj, encoded, d.TTL(obj))
 	if errors.Is(err, store.ErrTooLarge) && len(obj.GetManagedFields()) > 0 {
 		obj.SetManagedFields(nil)
 		e, err = cached.Update(ctx, old, obj, d.TTL(obj))
@@ -302,26 +302,26 @@ func (a *API) replace(ctx context.Context, cached *cache.Cache, obj resource.Obj
 	return &Result{Entry: e, Object: e.Object}, nil, nil
 }
 
-// unchanged reports whether storing obj would store what is there already.
-// Where only the times of managed fields differ, those of old are kept: such a
-// write says nothing new.
-func (a *API) unchanged(cached *cache.Cache, obj resource.Object, old *cache.Entry) (bool, error) {
-	if old.Stale {
-		return false, nil
-	}
+// encode returns what would be stored for obj, and whether that is there
+// already. Where only the times of managed fields differ, those of old are
+// kept: such a write says nothing new.
+func (a *API) encode(cached *cache.Cache, obj resource.Object, old *cache.Entry) (encoded []byte, same bool, err error) {
 	fields := obj.GetManagedFields()
-	if timesDiffer(fields, old.Object.GetManagedFields()) {
+	if !old.Stale && timesDiffer(fields, old.Object.GetManagedFields()) {
 		obj.SetManagedFields(old.Object.GetManagedFields())
+		encoded, err := cached.Encode(obj)
+		if err != nil {
+			return nil, false, apierrors.NewInternalError(err)
+		}
+		if bytes.Equal(encoded, old.Stored()) {
+			return encoded, true, nil
+		}
+		obj.SetManagedFields(fields)
 	}
-	b, err := cached.Encode(obj)
-	if err != nil {
-		return false, apierrors.NewInternalError(err)
+	if encoded, err = cached.Encode(obj); err != nil {
+		return nil, false, apierrors.NewInternalError(err)
 	}
-	if bytes.Equal(b, old.Stored()) {
-		return true, nil
-	}
-	obj.SetManagedFields(fields)
-	return false, nil
+	return encoded, !old.Stale && bytes.Equal(encoded, old.Stored()), nil
 }
 
 // timesDiffer reports whether two lists of managed fields are equal but for
