@@ -158,14 +158,31 @@ func (s *server) url() string {
 	return "https://" + net.JoinHostPort(host.String(), strconv.Itoa(int(s.api.address.Port())))
 }
 
+// writeAdminKubeconfig writes the operator's way in, and writes it again when
+// its certificate is renewed.
 func (s *server) writeAdminKubeconfig() error {
 	leaf, err := s.authority.Leaf(pki.Admin())
 	if err != nil {
 		return fmt.Errorf("admin certificate: %w", err)
 	}
-	if err := leaf.Kubeconfig(ContextName, s.url()).Write(s.config.AdminKubeconfig()); err != nil {
-		return fmt.Errorf("write %s: %w", s.config.AdminKubeconfig(), err)
+	path := s.config.AdminKubeconfig()
+	replaced := leaf.Replaced()
+	if err := leaf.Kubeconfig(ContextName, s.url()).Write(path); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
+	s.parts.run("admin kubeconfig", func(ctx context.Context) error {
+		for {
+			select {
+			case <-replaced:
+			case <-ctx.Done():
+				return nil
+			}
+			replaced = leaf.Replaced()
+			if err := leaf.Kubeconfig(ContextName, s.url()).Write(path); err != nil {
+				s.log.Error("the renewed admin certificate could not be written; restart to try again", "file", path, "err", err)
+			}
+		}
+	})
 	return nil
 }
 

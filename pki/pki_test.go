@@ -275,42 +275,37 @@ func TestTLSOnDisk(t *testing.T) {
 	}
 }
 
-func TestKubeconfigMerge(t *testing.T) {
+func TestKubeconfig(t *testing.T) {
 	t.Parallel()
-	a, _ := open(t, &memory{files: map[string][]byte{}}, start())
-	k := leaf(t, a, Admin()).Kubeconfig("proa", "https://127.0.0.1:6443")
+	a, c := open(t, &memory{files: map[string][]byte{}}, start())
+	l := leaf(t, a, Admin())
 	path := filepath.Join(t.TempDir(), "sub", "config")
-	other := Kubeconfig{Name: "other", Server: "https://192.0.2.1", Token: "t"}
-	if err := other.Merge(path, false); err != nil {
-		t.Fatal(err)
+	write := func() os.FileInfo {
+		t.Helper()
+		if err := l.Kubeconfig("proa", "https://127.0.0.1:6443").Write(path); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Fatal(info, err)
+		}
+		return info
 	}
-	if err := k.Merge(path, true); err != nil {
-		t.Fatal(err)
+	first := write()
+	if !os.SameFile(first, write()) {
+		t.Error("an unchanged file was written again")
 	}
-	stat, _ := os.Stat(path)
-	if err := k.Merge(path, true); err != nil {
-		t.Fatal(err)
-	}
-	if again, _ := os.Stat(path); again.ModTime() != stat.ModTime() {
-		t.Error("an unchanged file was written")
-	}
-	c, err := clientcmd.LoadFromFile(path)
+	k, err := clientcmd.LoadFromFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.CurrentContext != "proa" || len(c.Contexts) != 2 || c.AuthInfos["kubernetes-admin@proa"] == nil {
-		t.Errorf("merged: %+v", c)
+	u := k.AuthInfos["kubernetes-admin@proa"]
+	if k.CurrentContext != "proa" || u == nil || len(k.Clusters["proa"].CertificateAuthorityData) == 0 {
+		t.Errorf("wrote %+v", k)
 	}
-	if err := k.Unmerge(path); err != nil {
-		t.Fatal(err)
-	}
-	if c, _ = clientcmd.LoadFromFile(path); len(c.Contexts) != 1 || c.Contexts["other"] == nil || c.CurrentContext != "" {
-		t.Errorf("unmerged: %+v", c)
-	}
-	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := k.Merge(path, true); err == nil {
-		t.Error("an unreadable kubeconfig was overwritten")
+	c.Step(300 * 24 * time.Hour)
+	a.Renew()
+	if os.SameFile(first, write()) {
+		t.Error("the renewed certificate was not written")
 	}
 }
