@@ -53,6 +53,13 @@ type apiConfig struct {
 func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	table := builtin.Table()
 	hub := cache.NewHub(c.store, codec.Storage{}, cache.Options{Log: c.log})
+	// Before the hub runs, so that watches of the last process can resume here.
+	// Events are many, and seldom read: they wait until somebody asks.
+	for _, def := range table.View().Definitions {
+		if def.Kind != "Event" {
+			hub.Warm(def)
+		}
+	}
 	p.run("cache", hub.Run)
 
 	who, err := standard.New(standard.Config{PKI: c.authority, Hub: hub, View: table.View(), Log: c.log})

@@ -107,8 +107,12 @@ func (s *server) startStore(ctx context.Context) error {
 	}
 	s.store = st
 	s.parts.run("store", func(ctx context.Context) error {
-		<-ctx.Done()
-		return st.Close()
+		select {
+		case <-ctx.Done():
+			return st.Close()
+		case <-st.Failed():
+			return st.Err()
+		}
 	})
 	s.parts.run("certificates", func(ctx context.Context) error { s.authority.Run(ctx); return nil })
 	s.notify.Reached(StepStore, "")
