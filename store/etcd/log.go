@@ -16,6 +16,8 @@ var quiet = []string{
 	"simple token is not cryptographically signed",
 	"failed to detect storage schema version",
 	"Failed to detect storage schema version",
+	"Failed to detect schema version", // of a new database, until it is first written
+	"failed to update storage version",
 	"failed to register grpc server",
 	"waiting for ReadIndex response took too long",
 	"rejected stream",
