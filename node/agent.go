@@ -239,7 +239,8 @@ func (a *Agent) build(ctx context.Context) (err error) {
 	})
 	a.puller = image.New(image.Config{
 		Service: a.images, MaxParallel: parallel, Event: a.events.pod, Pulled: a.collector.Pulled,
-		Records: filepath.Join(a.cfg.Root, "image_manager"), Verify: k.ImagePullCredentialsVerificationPolicy, Allowlist: k.PreloadedImagesVerificationAllowlist,
+		NodeConfigs: nodeCredentials(a.cfg.Root),
+		Records:     filepath.Join(a.cfg.Root, "image_manager"), Verify: k.ImagePullCredentialsVerificationPolicy, Allowlist: k.PreloadedImagesVerificationAllowlist,
 		Log: a.log,
 	})
 	size, err := resource.ParseQuantity(k.ContainerLogMaxSize)
@@ -286,7 +287,7 @@ func (a *Agent) buildWorkers(capacity, allocatable v1.ResourceList) error {
 		SeccompDefault: *k.SeccompDefault,
 		NoCPUQuota:     !*k.CPUCFSQuota, CPUPeriod: k.CPUCFSQuotaPeriod.Duration,
 		MemoryCapacity: memory.Value(), Allocatable: allocatable,
-		CgroupV2: a.cgroups.Unified(), HugePageSizes: a.cgroups.HugePageSizes(),
+		CgroupV2: a.cgroups.Unified(), HugePageSizes: a.cgroups.HugePageSizes(), SwapController: a.cgroups.Swap(),
 	}
 	links := a.cfg.ContainerLogs
 	if links == "-" {

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 
 	v1 "k8s.io/api/core/v1"
 
@@ -22,4 +24,14 @@ func (a *Agent) volumeImage(ctx context.Context, p *v1.Pod, v *v1.Volume) (strin
 	}
 	res, err := a.puller.Ensure(ctx, r)
 	return res.Ref, err
+}
+
+// nodeCredentials are the files with the node's own registry credentials, where
+// upstream looks for them.
+func nodeCredentials(root string) []string {
+	out := []string{filepath.Join(root, "config.json")}
+	if home, err := os.UserHomeDir(); err == nil {
+		out = append(out, filepath.Join(home, ".docker", "config.json"))
+	}
+	return out
 }

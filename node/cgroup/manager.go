@@ -39,6 +39,7 @@ type Manager struct {
 	top     name
 	unified bool
 	sizes   []string // huge page sizes that can be limited
+	swap    bool
 
 	mu      sync.Mutex
 	applied map[string]limits
@@ -98,8 +99,27 @@ func New(cfg Config) (*Manager, error) {
 	if _, ok := paths["hugetlb"]; ok || m.unified {
 		m.sizes = cgroups.HugePageSizes()
 	}
+	for _, f := range []string{filepath.Join(paths["memory"], "..", "memory.memsw.limit_in_bytes"), filepath.Join(paths[""], "..", "memory.swap.max")} {
+		// The parent may be the root, which on v2 has no such file of its own;
+		// there what the kernel says of swap accounting has to do.
+		if _, err := os.Stat(f); err == nil {
+			m.swap = true
+		}
+	}
+	if m.unified && !m.swap {
+		m.swap = v2Swap()
+	}
 	return m, nil
 }
+
+// v2Swap looks at any cgroup below the root of v2.
+func v2Swap() bool {
+	found, err := filepath.Glob("/sys/fs/cgroup/*/memory.swap.max")
+	return err == nil && len(found) > 0
+}
+
+// Swap says whether swap can be limited here.
+func (m *Manager) Swap() bool { return m.swap }
 
 // Unified says whether the machine runs cgroup v2.
 func (m *Manager) Unified() bool { return m.unified }

@@ -2,8 +2,10 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,8 +24,9 @@ type Config struct {
 	// MaxParallel bounds concurrent pulls; 1 is one after another, 0 is no
 	// bound.
 	MaxParallel int
-	// NodeKeyring holds the node's own credentials, tried after the pod's.
-	NodeKeyring Keyring
+	// NodeConfigs are docker config.json files with the node's own credentials,
+	// tried after the pod's. They are read when needed and may be absent.
+	NodeConfigs []string
 	// Event records an event about one container of a pod; fieldPath is
 	// spec.containers{name}. May be nil.
 	Event func(pod *corev1.Pod, fieldPath, eventType, reason, message string)
@@ -206,7 +209,22 @@ func (m *Manager) credentials(repo string, r Request) []Credential {
 			m.cfg.Log.Warn("unreadable pull secret", "pod", nodecri.PodString(r.Pod), "err", err)
 		}
 	}
-	found := append(ring.Lookup(repo), m.cfg.NodeKeyring.Lookup(repo)...)
+	found := ring.Lookup(repo)
+	for _, file := range m.cfg.NodeConfigs {
+		data, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		var own Keyring
+		if err == nil {
+			err = own.AddConfigJSON(data)
+		}
+		if err != nil {
+			m.cfg.Log.Warn("unreadable credentials of the node", "file", file, "err", err)
+			continue
+		}
+		found = append(found, own.Lookup(repo)...)
+	}
 	if len(found) == 0 {
 		return []Credential{{}}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -248,6 +249,23 @@ func TestEachMatchingSecretIsTried(t *testing.T) {
 	}
 	if f.pulls != 1 {
 		t.Errorf("the most specific was not tried first: %d pulls", f.pulls)
+	}
+}
+
+func TestTheNodesOwnCredentialsComeLast(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	f.password = "node's"
+	dir := t.TempDir()
+	own := secretFor("reg.test", "u", "node's").Data[corev1.DockerConfigJsonKey]
+	if err := os.WriteFile(dir+"/config.json", own, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := New(Config{Service: f, NodeConfigs: []string{dir + "/none.json", dir + "/config.json"}})
+	r := request("reg.test/a/web:1", "")
+	r.PullSecrets = []*corev1.Secret{secretFor("reg.test", "u", "pod's")}
+	if _, err := m.Ensure(context.Background(), r); err != nil || f.pulls != 2 {
+		t.Errorf("%d pulls, %v", f.pulls, err)
 	}
 }
 

@@ -112,6 +112,7 @@ func start(t *testing.T, env *runtimetest.Env, pod *corev1.Pod, objs ...*corev1.
 	if err := n.cgroups.Start(); err != nil {
 		t.Fatal(err)
 	}
+	n.node.SwapController, n.node.HugePageSizes = n.cgroups.Swap(), n.cgroups.HugePageSizes()
 	n.images = image.New(image.Config{Service: n.conn.Images})
 	parent, err := n.cgroups.EnsurePod(pod)
 	if err != nil {

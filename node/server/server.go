@@ -51,7 +51,8 @@ type Config struct {
 	// Authenticate and Authorize guard every path. Needed.
 	Authenticate authenticator.Request
 	Authorize    authorizer.Authorizer
-	// Metrics serves /metrics, Probes /metrics/probes; nil serves none.
+	// Metrics serves /metrics; nil serves the process's and a few of the
+	// agent's. Probes serves /metrics/probes; nil serves none.
 	Metrics, Probes http.Handler
 	// StreamIdle ends streams on which nothing moves; 4h if zero.
 	StreamIdle time.Duration
@@ -93,6 +94,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = ownMetrics(cfg)
 	}
 	s := &Server{cfg: cfg}
 	s.streams, s.stop = context.WithCancel(context.Background())
@@ -168,9 +172,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("POST /stats/summary", s.summary)
 	mux.HandleFunc("GET /metrics/resource", s.resourceMetrics)
 	mux.HandleFunc("GET /metrics/cadvisor", s.containerMetrics)
-	if s.cfg.Metrics != nil {
-		mux.Handle("GET /metrics", s.cfg.Metrics)
-	}
+	mux.Handle("GET /metrics", s.cfg.Metrics)
 	if s.cfg.Probes != nil {
 		mux.Handle("GET /metrics/probes", s.cfg.Probes)
 	}

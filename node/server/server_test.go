@@ -269,6 +269,10 @@ func TestSummaryAndMetrics(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, body)
 		}
 	}
+	w.agent.pods[0].Status.Phase = corev1.PodRunning
+	if code, own := w.call(t, "GET", "/metrics"); code != 200 || !strings.Contains(own, "kubelet_running_pods 1\n") || !strings.Contains(own, "process_cpu_seconds_total") {
+		t.Errorf("%d %s", code, own)
+	}
 	_, body = w.call(t, "GET", "/metrics/cadvisor")
 	for _, want := range []string{`container_memory_usage_bytes{container="c",image="",namespace="ns",pod="p"} 2000`, "machine_cpu_cores"} {
 		if !strings.Contains(body, want) {
