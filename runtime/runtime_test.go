@@ -251,5 +251,9 @@ func TestRestartInProcess(t *testing.T) {
 	if _, err := embedded.Start(ctx, env.Config); !errors.Is(err, embedded.ErrInUse) {
 		t.Errorf("a second runtime on the same root: %v, want %v", err, embedded.ErrInUse)
 	}
-	runPod(t, other, other.Connect(t), "another")
+	// The settings of the one started last must not have become the other's.
+	_, id = runPod(t, other, other.Connect(t), "another")
+	if _, err := os.Stat(filepath.Join(embedded.RuncRoot(other.Config.State), "k8s.io", id)); err != nil {
+		t.Errorf("runc's state is not in its own runtime's directory: %v", err)
+	}
 }

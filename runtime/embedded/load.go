@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/log"
 	"github.com/containerd/plugin"
+	"github.com/pelletier/go-toml/v2"
 	"github.com/sirupsen/logrus"
 )
 
@@ -56,9 +58,7 @@ func load(ctx context.Context, c Config, p probed, entry *logrus.Entry, restored
 	}
 	defer restore()
 
-	// Parts of containerd log through the package variable, whatever context
-	// they have.
-	log.L = entry
+	logEverywhere(entry)
 	ctx = log.WithLogger(ctx, entry)
 
 	set, ready = plugin.NewPluginSet(), new(sync.WaitGroup)
@@ -76,7 +76,10 @@ func load(ctx context.Context, c Config, p probed, entry *logrus.Entry, restored
 			return sync.OnceFunc(ready.Done)
 		}
 		if reg.Config != nil {
-			ic.Config, err = conf.Decode(ctx, uri, reg.Config)
+			ic.Config, err = configOf(reg, conf.Plugins[uri])
+			if err == nil {
+				ic.Config, err = conf.Decode(ctx, uri, ic.Config)
+			}
 			if err != nil {
 				return set, ready, fmt.Errorf("settings of containerd plugin %s: %w", uri, err)
 			}
@@ -88,4 +91,40 @@ func load(ctx context.Context, c Config, p probed, entry *logrus.Entry, restored
 		c.Logger.Debug("containerd plugin loaded", "plugin", uri, "took", time.Since(began))
 	}
 	return set, ready, checkRequired(set, c.Logger)
+}
+
+// configOf returns the configuration value that a plugin's settings are to be
+// decoded into. The registry has one value per plugin, with maps that a runtime
+// started before goes on reading, so a copy is made where there are settings. The
+// plugin of CRI's images looks at its own value whatever it is given; it copies
+// it, all but the maps, so those are replaced in place.
+func configOf(reg plugin.Registration, settings any) (any, error) {
+	if settings == nil {
+		return reg.Config, nil
+	}
+	if reg.URI() == criImagesPluginURI {
+		dropMaps(reflect.ValueOf(reg.Config).Elem())
+		return reg.Config, nil
+	}
+	b, err := toml.Marshal(reg.Config)
+	if err != nil {
+		return nil, fmt.Errorf("copy defaults: %w", err)
+	}
+	fresh := reflect.New(reflect.TypeOf(reg.Config).Elem()).Interface()
+	if err := toml.Unmarshal(b, fresh); err != nil {
+		return nil, fmt.Errorf("copy defaults: %w", err)
+	}
+	return fresh, nil
+}
+
+// dropMaps sets every map in a struct to nil.
+func dropMaps(v reflect.Value) {
+	for i := range v.NumField() {
+		switch f := v.Field(i); f.Kind() {
+		case reflect.Map:
+			f.SetZero()
+		case reflect.Struct:
+			dropMaps(f)
+		}
+	}
 }

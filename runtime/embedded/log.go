@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
+	"github.com/containerd/log"
 	"github.com/sirupsen/logrus"
 )
 
@@ -30,6 +32,37 @@ func newLogger(h slog.Handler, muted *atomic.Bool, fatal func(msg string)) *logr
 	l.ExitFunc = func(int) {}
 	l.AddHook(slogHook{h: h, muted: muted, fatal: fatal})
 	return logrus.NewEntry(l)
+}
+
+// everywhere is containerd's own logger, for what it logs without a context. It
+// is set once, because goroutines of a runtime read it for ever; what comes in is
+// handed to the runtime started last.
+var everywhere struct {
+	once sync.Once
+	last atomic.Pointer[logrus.Entry]
+}
+
+// logEverywhere makes entry the one that gets what has no context.
+func logEverywhere(entry *logrus.Entry) {
+	everywhere.last.Store(entry)
+	everywhere.once.Do(func() {
+		l := logrus.New()
+		l.SetOutput(io.Discard)
+		l.SetFormatter(discardFormatter{})
+		l.SetLevel(entry.Logger.GetLevel())
+		l.ExitFunc = func(int) {}
+		l.AddHook(forwardHook{})
+		log.L = logrus.NewEntry(l)
+	})
+}
+
+// forwardHook hands a record to the hooks of the runtime started last.
+type forwardHook struct{}
+
+func (forwardHook) Levels() []logrus.Level { return logrus.AllLevels }
+
+func (forwardHook) Fire(e *logrus.Entry) error {
+	return everywhere.last.Load().Logger.Hooks.Fire(e.Level, e)
 }
 
 // discardFormatter spares formatting a line that nobody writes.
