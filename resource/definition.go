@@ -92,14 +92,16 @@ type Served struct {
 	Kind         string
 	// Storage: this is the stored version, and To and From return their
 	// argument.
-	Storage  bool
-	New      func() Object
-	NewList  func() runtime.Object
-	Default  func(obj Object)
-	To       func(stored Object) (Object, error)
-	From     func(served Object) (Object, error)
-	Validate func(obj, old Object) field.ErrorList
-	Fields   func(stored Object) map[string]string
+	Storage bool
+	// Deprecated is the warning that every request gets, empty for most.
+	Deprecated string
+	New        func() Object
+	NewList    func() runtime.Object
+	Default    func(obj Object)
+	To         func(stored Object) (Object, error)
+	From       func(served Object) (Object, error)
+	Validate   func(obj, old Object) field.ErrorList
+	Fields     func(stored Object) map[string]string
 }
 
 // GroupVersionKind of the objects as served in this version.
@@ -252,6 +254,10 @@ func (r Row[T]) Define() *Definition {
 	for _, v := range r.Also {
 		d.Served = append(d.Served, eraseVersion(d, v))
 	}
+	for i := range d.Served {
+		s := &d.Served[i]
+		s.Deprecated = deprecation(s.GroupVersionKind(), s.New())
+	}
 	return d
 }
 
@@ -331,4 +337,30 @@ func eraseWarnings[T Object](f func(obj, old T) []string) func(obj, old Object) 
 		}
 		return f(o.(T), was)
 	}
+}
+
+// deprecation says in upstream's words that a kind is on its way out, as
+// k8s.io/api declares it in its types.
+func deprecation(gvk schema.GroupVersionKind, obj Object) string {
+	d, ok := obj.(interface {
+		APILifecycleDeprecated() (major, minor int)
+	})
+	if !ok {
+		return ""
+	}
+	major, minor := d.APILifecycleDeprecated()
+	w := fmt.Sprintf("%s %s is deprecated in v%d.%d+", gvk.GroupVersion(), gvk.Kind, major, minor)
+	if r, ok := obj.(interface {
+		APILifecycleRemoved() (major, minor int)
+	}); ok {
+		major, minor := r.APILifecycleRemoved()
+		w += fmt.Sprintf(", unavailable in v%d.%d+", major, minor)
+	}
+	if r, ok := obj.(interface {
+		APILifecycleReplacement() schema.GroupVersionKind
+	}); ok {
+		use := r.APILifecycleReplacement()
+		w += fmt.Sprintf("; use %s %s", use.GroupVersion(), use.Kind)
+	}
+	return w
 }

@@ -35,6 +35,9 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, c *request.Call) err
 			return apierrors.NewBadRequest(err.Error())
 		}
 	}
+	if w := c.Match.Served.Deprecated; w != "" {
+		c.Warn(w)
+	}
 	switch {
 	case c.Subresource != "":
 		return a.serveSubresource(w, r, c)

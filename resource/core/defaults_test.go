@@ -99,9 +99,9 @@ metadata: {name: n, labels: {kubernetes.io/metadata.name: n}}
 spec: {}
 status: {phase: Active}
 `},
-		"node": {Node(), `status: {capacity: {cpu: "4", memory: 1Gi}}`, `
+		"node": {Node(), "spec: {podCIDR: 10.42.0.0/24}\nstatus: {capacity: {cpu: \"4\", memory: 1Gi}}", `
 metadata: {}
-spec: {}
+spec: {podCIDR: 10.42.0.0/24, podCIDRs: [10.42.0.0/24]}
 status: {capacity: {cpu: "4", memory: 1Gi}, allocatable: {cpu: "4", memory: 1Gi}, daemonEndpoints: {kubeletEndpoint: {Port: 0}}, nodeInfo: {architecture: "", bootID: "", containerRuntimeVersion: "", kernelVersion: "", kubeProxyVersion: "", kubeletVersion: "", machineID: "", operatingSystem: "", osImage: "", systemUUID: ""}}
 `},
 		"secret": {Secret(), `stringData: {a: b}`, "metadata: {}\ntype: Opaque\ndata: {a: Yg==}"},

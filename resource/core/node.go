@@ -69,11 +69,23 @@ func Node() *resource.Definition {
 var proxyVerbs = []string{"create", "delete", "get", "patch", "update"}
 
 func defaultNode(n *corev1.Node) {
+	agreeOnPodCIDRs(&n.Spec)
 	roundUp(&n.Status.Capacity)
 	if n.Status.Allocatable == nil && n.Status.Capacity != nil {
 		n.Status.Allocatable = maps.Clone(n.Status.Capacity)
 	}
 	roundUp(&n.Status.Allocatable)
+}
+
+// agreeOnPodCIDRs keeps podCIDR the first of podCIDRs. Where they differ podCIDR
+// rules, since an old client may know only that.
+func agreeOnPodCIDRs(s *corev1.NodeSpec) {
+	switch {
+	case s.PodCIDR == "" && len(s.PodCIDRs) > 0:
+		s.PodCIDR = s.PodCIDRs[0]
+	case s.PodCIDR != "" && (len(s.PodCIDRs) == 0 || s.PodCIDRs[0] != s.PodCIDR):
+		s.PodCIDRs = []string{s.PodCIDR}
+	}
 }
 
 // Labels that give a node a role.
