@@ -209,7 +209,7 @@ func (r *Registrar) update(ctx context.Context, due bool) (ready, wrote bool, er
 	after := before.DeepCopy()
 	after.Status = s
 	got, _, err := nodeutil.PatchNodeStatus(r.Client.CoreV1(), types.NodeName(before.Name), before, after)
-	if apierrors.IsNotFound(err) && r.Register {
+	if err != nil && r.Register && r.deleted(ctx) {
 		// Someone deleted the node; it still lives.
 		return ready, false, r.register(ctx)
 	}
@@ -219,6 +219,13 @@ func (r *Registrar) update(ctx context.Context, due bool) (ready, wrote bool, er
 	r.announce(before.Status, got.Status)
 	r.keep(got)
 	return ready, true, nil
+}
+
+// deleted reports whether the API server has no such node. The helper that patches
+// the status hides the kind of its errors.
+func (r *Registrar) deleted(ctx context.Context) bool {
+	_, err := r.Client.CoreV1().Nodes().Get(ctx, r.Config.NodeName, metav1.GetOptions{})
+	return apierrors.IsNotFound(err)
 }
 
 // announce records changes of readiness and pressure as events.
