@@ -170,8 +170,8 @@ func TestJobStatus(t *testing.T) {
 	done := old.DeepCopy()
 	done.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
 	expect(t, status(done, old),
-		"status.conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
 		"status.completionTime: Required value: completionTime is required for Complete jobs",
+		"status.conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
 		"status.active: Invalid value: 1: active>0 is invalid for finished job")
 
 	done.Status.Active, done.Status.Succeeded = 0, 1
@@ -180,9 +180,15 @@ func TestJobStatus(t *testing.T) {
 	expect(t, status(done, old))
 	expect(t, status(old, done),
 		"status.conditions: Invalid value: cannot disable the terminal Complete=True condition",
-		"status.conditions: Invalid value: cannot disable the terminal SuccessCriteriaMet=True condition",
-		"status.completionTime: Invalid value: ",
-		"status.succeeded: Invalid value: 0: cannot decrease the succeeded counter")
+		"status.succeeded: Invalid value: 0: cannot decrease the succeeded counter",
+		"status.conditions: Invalid value: cannot disable the SuccessCriteriaMet=True condition")
+
+	later := old.DeepCopy()
+	later.Status.StartTime = new(metav1.NewTime(noon.Add(time.Second)))
+	expect(t, status(later, old), "status.startTime: Required value: startTime cannot be removed for unsuspended job")
+	resumed := old.DeepCopy()
+	resumed.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobSuspended, Status: corev1.ConditionTrue}}
+	expect(t, status(later, resumed))
 }
 
 func TestJobCells(t *testing.T) {
@@ -215,10 +221,11 @@ func TestCountIndexes(t *testing.T) {
 	}
 	for _, c := range []struct {
 		a, b string
+		at   int32
 		want bool
-	}{{"0-2,5", "3-4,6", false}, {"0-2,5", "4-5", true}, {"", "1", false}} {
-		if indexesOverlap(c.a, c.b, 10) != c.want {
-			t.Errorf("%q and %q: overlap is not %v", c.a, c.b, c.want)
+	}{{"0-2,5", "3-4,6", 0, false}, {"0-2,5", "4-5", 5, true}, {"0-2", "1-9", 1, true}, {"", "1", 0, false}} {
+		if i, both := firstCommonIndex(c.a, c.b, 10); both != c.want || i != c.at {
+			t.Errorf("%q and %q: overlap at %d is %v", c.a, c.b, i, both)
 		}
 	}
 }
@@ -270,11 +277,4 @@ func TestCronJobKeepsItsZone(t *testing.T) {
 	both := old.DeepCopy()
 	both.Spec.TimeZone = new("UTC")
 	expect(t, CronJob().ValidateUpdate(both, old), `spec.schedule: Invalid value: "TZ=UTC 0 0 * * *": cannot use both timeZone field and TZ or CRON_TZ in schedule`)
-}
-
-func FuzzParseSchedule(f *testing.F) {
-	for _, s := range []string{"* * * * *", "@every 1h", "TZ=", "CRON_TZ=x", "TZ= * * * * *", "*/0 * * * *"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(_ *testing.T, s string) { _, _ = ParseSchedule(s) })
 }

@@ -14,15 +14,15 @@ func CountIndexes(list string, completions int32) (int32, error) {
 	return total, err
 }
 
-// indexesOverlap reports whether two valid lists have an index in common.
-func indexesOverlap(a, b string, completions int32) bool {
+// firstCommonIndex finds the lowest index that stands in two valid lists.
+func firstCommonIndex(a, b string, completions int32) (int32, bool) {
 	type interval struct{ first, last int32 }
 	var of [2][]interval
 	for i, list := range []string{a, b} {
 		if err := eachInterval(list, completions, func(first, last int32) {
 			of[i] = append(of[i], interval{first, last})
 		}); err != nil {
-			return false
+			return 0, false
 		}
 	}
 	for x, y := of[0], of[1]; len(x) > 0 && len(y) > 0; {
@@ -32,10 +32,10 @@ func indexesOverlap(a, b string, completions int32) bool {
 		case y[0].last < x[0].first:
 			y = y[1:]
 		default:
-			return true
+			return max(x[0].first, y[0].first), true
 		}
 	}
-	return false
+	return 0, false
 }
 
 func eachInterval(list string, completions int32, visit func(first, last int32)) error {

@@ -19,8 +19,11 @@ func validateJobStatus(j, old *batchv1.Job) field.ErrorList {
 	errs := validateCounters(&j.Status, at)
 	errs = append(errs, validateConditions(j, old, at)...)
 	errs = append(errs, validateTimes(j, old, at)...)
+	errs = append(errs, validateAnnounced(j, old, at)...)
 	errs = append(errs, validateFinished(j, old, at)...)
 	errs = append(errs, validateStatusIndexes(j, old, at)...)
+	errs = append(errs, validateLeft(j, old, at)...)
+	errs = append(errs, validateCriteria(j, at)...)
 	return append(errs, validateProgress(j, old, at)...)
 }
 
@@ -55,21 +58,30 @@ func validateCounters(s *batchv1.JobStatus, at *field.Path) field.ErrorList {
 	return errs
 }
 
-// validateConditions: the terminal conditions exclude one another, follow
-// their announcements, and stay.
+// validateConditions: the terminal conditions exclude one another.
 func validateConditions(j, old *batchv1.Job, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	is := func(t batchv1.JobConditionType) bool { return hasCondition(&j.Status, t) }
-	was := func(t batchv1.JobConditionType) bool { return hasCondition(&old.Status, t) }
-	at = at.Child("conditions")
-	refuse := func(detail string) { errs = append(errs, field.Invalid(at, field.OmitValueType{}, detail)) }
-	comes := func(t batchv1.JobConditionType) bool { return is(t) && !was(t) }
-
+	comes := func(t batchv1.JobConditionType) bool { return is(t) && !hasCondition(&old.Status, t) }
+	refuse := func(detail string) {
+		errs = append(errs, field.Invalid(at.Child("conditions"), field.OmitValueType{}, detail))
+	}
 	if (comes(batchv1.JobComplete) || comes(batchv1.JobFailed)) && is(batchv1.JobComplete) && is(batchv1.JobFailed) {
 		refuse("cannot set Complete=True and Failed=true conditions")
 	}
 	if (comes(batchv1.JobComplete) || comes(batchv1.JobFailureTarget)) && is(batchv1.JobComplete) && is(batchv1.JobFailureTarget) {
 		refuse("cannot set Complete=True and FailureTarget=true conditions")
+	}
+	return errs
+}
+
+// validateAnnounced: a terminal condition follows the one that announces it.
+func validateAnnounced(j, old *batchv1.Job, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	is := func(t batchv1.JobConditionType) bool { return hasCondition(&j.Status, t) }
+	comes := func(t batchv1.JobConditionType) bool { return is(t) && !hasCondition(&old.Status, t) }
+	refuse := func(detail string) {
+		errs = append(errs, field.Invalid(at.Child("conditions"), field.OmitValueType{}, detail))
 	}
 	if comes(batchv1.JobFailed) && !is(batchv1.JobFailureTarget) {
 		refuse("cannot set Failed=True condition without the FailureTarget=true condition")
@@ -77,20 +89,25 @@ func validateConditions(j, old *batchv1.Job, at *field.Path) field.ErrorList {
 	if comes(batchv1.JobComplete) && !is(batchv1.JobSuccessCriteriaMet) {
 		refuse("cannot set Complete=True condition without the SuccessCriteriaMet=true condition")
 	}
-	if comes(batchv1.JobSuccessCriteriaMet) {
-		if is(batchv1.JobFailed) {
-			refuse("cannot set Failed=True and SuccessCriteriaMet=true conditions")
-		}
-		if is(batchv1.JobFailureTarget) {
-			refuse("cannot set FailureTarget=true and SuccessCriteriaMet=true conditions")
-		}
+	return errs
+}
+
+// validateCriteria: that a job has met its criteria is as good as complete.
+func validateCriteria(j *batchv1.Job, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	is := func(t batchv1.JobConditionType) bool { return hasCondition(&j.Status, t) }
+	refuse := func(detail string) {
+		errs = append(errs, field.Invalid(at.Child("conditions"), field.OmitValueType{}, detail))
 	}
-	for _, t := range []batchv1.JobConditionType{
-		batchv1.JobFailed, batchv1.JobComplete, batchv1.JobFailureTarget, batchv1.JobSuccessCriteriaMet,
-	} {
-		if was(t) && !is(t) {
-			refuse(fmt.Sprintf("cannot disable the terminal %s=True condition", t))
-		}
+	met := is(batchv1.JobSuccessCriteriaMet)
+	if met && is(batchv1.JobFailed) {
+		refuse("cannot set SuccessCriteriaMet=True and Failed=true conditions")
+	}
+	if met && is(batchv1.JobFailureTarget) {
+		refuse("cannot set SuccessCriteriaMet=True and FailureTarget=true conditions")
+	}
+	if j.Spec.SuccessPolicy != nil && !met && is(batchv1.JobComplete) {
+		refuse("cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True")
 	}
 	return errs
 }
@@ -107,30 +124,17 @@ func validateTimes(j, old *batchv1.Job, at *field.Path) field.ErrorList {
 	if touched && s.CompletionTime == nil && complete {
 		errs = append(errs, field.Required(end, "completionTime is required for Complete jobs"))
 	}
-	if was.CompletionTime != nil && !check.Equal(s.CompletionTime, was.CompletionTime) {
-		errs = append(errs, field.Invalid(end, s.CompletionTime, "completionTime cannot be mutated"))
-	}
 	startTouched := !check.Equal(s.StartTime, was.StartTime)
 	if (touched || startTouched) && s.StartTime != nil && s.CompletionTime != nil && s.CompletionTime.Before(s.StartTime) {
-		errs = append(errs, field.Invalid(end, s.CompletionTime, "completionTime cannot be set before startTime"))
-	}
-	if startTouched && was.StartTime != nil && !ptr.Deref(j.Spec.Suspend, false) && !hasCondition(was, batchv1.JobSuspended) {
-		if s.StartTime == nil {
-			errs = append(errs, field.Required(at.Child("startTime"), "startTime cannot be removed for unsuspended job"))
-		} else {
-			errs = append(errs, field.Required(at.Child("startTime"), "startTime cannot be modified for unsuspended job"))
-		}
+		errs = append(errs, field.Invalid(end, s.CompletionTime, "must be equal to or after `startTime`"))
 	}
 	return errs
 }
 
-// validateFinished: nothing of a finished job is left running or uncounted.
+// validateFinished: no pod of a finished job is left running or uncounted.
 func validateFinished(j, old *batchv1.Job, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	s, was := &j.Status, &old.Status
-	finished := func(s *batchv1.JobStatus) bool {
-		return hasCondition(s, batchv1.JobComplete) || hasCondition(s, batchv1.JobFailed)
-	}
 	now := finished(s)
 	becomes := now && !finished(was)
 	if (becomes || s.Active != was.Active) && now && s.Active > 0 {
@@ -141,15 +145,26 @@ func validateFinished(j, old *batchv1.Job, at *field.Path) field.ErrorList {
 	}
 	if u := s.UncountedTerminatedPods; (becomes || !check.Equal(u, was.UncountedTerminatedPods)) && now &&
 		u != nil && len(u.Failed)+len(u.Succeeded) > 0 {
-		errs = append(errs, field.Invalid(at.Child("uncountedTerminatedPods"), check.GoForm{Value: u}, "uncountedTerminatedPods needs to be empty for finished job"))
+		errs = append(errs, field.Invalid(at.Child("uncountedTerminatedPods"), check.GoForm{Value: u}, "must be empty for finished job"))
 	}
-	if n := s.Terminating; (becomes || !ptr.Equal(n, was.Terminating)) && now && n != nil && *n > 0 {
+	return errs
+}
+
+// validateLeft: pods that are going or ready are pods still.
+func validateLeft(j, old *batchv1.Job, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	s, was := &j.Status, &old.Status
+	if n := s.Terminating; (finished(s) != finished(was) || !ptr.Equal(n, was.Terminating)) && finished(s) && n != nil && *n > 0 {
 		errs = append(errs, field.Invalid(at.Child("terminating"), *n, "terminating>0 is invalid for finished job"))
 	}
 	if n := s.Ready; (s.Active != was.Active || !ptr.Equal(n, was.Ready)) && n != nil && *n > s.Active {
 		errs = append(errs, field.Invalid(at.Child("ready"), *n, "cannot set more ready pods than active"))
 	}
 	return errs
+}
+
+func finished(s *batchv1.JobStatus) bool {
+	return hasCondition(s, batchv1.JobComplete) || hasCondition(s, batchv1.JobFailed)
 }
 
 func validateStatusIndexes(j, old *batchv1.Job, at *field.Path) field.ErrorList {
@@ -159,39 +174,65 @@ func validateStatusIndexes(j, old *batchv1.Job, at *field.Path) field.ErrorList 
 	completions := ptr.Deref(j.Spec.Completions, 0)
 	completed, failed := s.CompletedIndexes, ptr.Deref(s.FailedIndexes, "")
 	completedTouched, failedTouched := completed != was.CompletedIndexes, !ptr.Equal(s.FailedIndexes, was.FailedIndexes)
-	if completedTouched && completed != "" {
-		if !indexed {
-			errs = append(errs, field.Invalid(at.Child("completedIndexes"), completed, "cannot set non-empty completedIndexes when non-indexed completion mode"))
-		} else if _, err := CountIndexes(completed, completions); err != nil {
+	if completedTouched && j.Spec.Completions != nil {
+		if _, err := CountIndexes(completed, completions); err != nil {
 			errs = append(errs, field.Invalid(at.Child("completedIndexes"), completed, fmt.Sprintf("error parsing completedIndexes: %s", err)))
 		}
 	}
-	if failedTouched && s.FailedIndexes != nil {
-		at := at.Child("failedIndexes")
-		if j.Spec.BackoffLimitPerIndex == nil {
-			errs = append(errs, field.Invalid(at, failed, "cannot set non-null failedIndexes when backoffLimitPerIndex is null"))
-		} else if _, err := CountIndexes(failed, completions); err != nil {
-			errs = append(errs, field.Invalid(at, failed, fmt.Sprintf("error parsing failedIndexes: %s", err)))
+	if failedTouched && s.FailedIndexes != nil && j.Spec.Completions != nil && j.Spec.BackoffLimitPerIndex != nil {
+		if _, err := CountIndexes(failed, completions); err != nil {
+			errs = append(errs, field.Invalid(at.Child("failedIndexes"), failed, fmt.Sprintf("error parsing failedIndexes: %s", err)))
 		}
 	}
-	if (completedTouched || failedTouched) && indexed && indexesOverlap(completed, failed, completions) {
-		errs = append(errs, field.Invalid(at, field.OmitValueType{}, "failedIndexes and completedIndexes overlap"))
+	if completedTouched && completed != "" && !indexed {
+		errs = append(errs, field.Invalid(at.Child("completedIndexes"), completed, "cannot set non-empty completedIndexes when non-indexed completion mode"))
 	}
-	if indexed && s.Succeeded != was.Succeeded && s.Succeeded > completions {
-		errs = append(errs, field.Invalid(at.Child("succeeded"), s.Succeeded, "cannot set more succeeded than completions for indexed job"))
+	if failedTouched && s.FailedIndexes != nil && j.Spec.BackoffLimitPerIndex == nil {
+		errs = append(errs, field.Invalid(at.Child("failedIndexes"), failed, "cannot set non-null failedIndexes when backoffLimitPerIndex is null"))
+	}
+	if (completedTouched || failedTouched) && j.Spec.Completions != nil && s.FailedIndexes != nil {
+		if i, both := firstCommonIndex(completed, failed, completions); both {
+			errs = append(errs, field.Invalid(at.Child("failedIndexes"), failed, fmt.Sprintf("failedIndexes and completedIndexes overlap at index: %d", i)))
+		}
 	}
 	return errs
 }
 
-// validateProgress: what has been counted stays counted.
+// validateProgress: what has been counted stays counted, what has begun has
+// begun, and what is over is over.
 func validateProgress(j, old *batchv1.Job, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if j.Status.Failed < old.Status.Failed {
-		errs = append(errs, field.Invalid(at.Child("failed"), j.Status.Failed, "cannot decrease the failed counter"))
+	s, was := &j.Status, &old.Status
+	refuse := func(detail string) {
+		errs = append(errs, field.Invalid(at.Child("conditions"), field.OmitValueType{}, detail))
+	}
+	for _, t := range []batchv1.JobConditionType{batchv1.JobFailed, batchv1.JobComplete, batchv1.JobFailureTarget} {
+		if hasCondition(was, t) && !hasCondition(s, t) {
+			refuse(fmt.Sprintf("cannot disable the terminal %s=True condition", t))
+		}
+	}
+	if s.Failed < was.Failed {
+		errs = append(errs, field.Invalid(at.Child("failed"), s.Failed, "cannot decrease the failed counter"))
 	}
 	// Indexes that an elastic job no longer has are no longer counted.
-	if j.Status.Succeeded < old.Status.Succeeded && ptr.Deref(j.Spec.CompletionMode, "") != batchv1.IndexedCompletion {
-		errs = append(errs, field.Invalid(at.Child("succeeded"), j.Status.Succeeded, "cannot decrease the succeeded counter"))
+	elastic := ptr.Deref(j.Spec.CompletionMode, "") == batchv1.IndexedCompletion && ptr.Equal(j.Spec.Completions, j.Spec.Parallelism)
+	if s.Succeeded < was.Succeeded && !elastic {
+		errs = append(errs, field.Invalid(at.Child("succeeded"), s.Succeeded, "cannot decrease the succeeded counter"))
+	}
+	if s.CompletionTime != nil && was.CompletionTime != nil && !check.Equal(s.CompletionTime, was.CompletionTime) {
+		errs = append(errs, field.Invalid(at.Child("completionTime"), s.CompletionTime, check.Immutable))
+	}
+	// A job that has just been resumed begins anew.
+	if was.StartTime != nil && !check.Equal(s.StartTime, was.StartTime) &&
+		!ptr.Deref(j.Spec.Suspend, false) && !hasCondition(was, batchv1.JobSuspended) {
+		errs = append(errs, field.Required(at.Child("startTime"), "startTime cannot be removed for unsuspended job"))
+	}
+	met, wasMet := hasCondition(s, batchv1.JobSuccessCriteriaMet), hasCondition(was, batchv1.JobSuccessCriteriaMet)
+	if wasMet && !met {
+		refuse("cannot disable the SuccessCriteriaMet=True condition")
+	}
+	if hasCondition(was, batchv1.JobComplete) && !wasMet && met {
+		refuse("cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions")
 	}
 	return errs
 }
