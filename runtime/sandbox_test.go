@@ -80,6 +80,9 @@ func TestSandboxNamespaces(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.command, got, tt.want)
 		}
 	}
+	if info, err := os.Stat(filepath.Join(env.Config.State, "sandboxes")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("other users of the machine reach the pods' shared memory: %v, %v", info.Mode(), err)
+	}
 	for _, ns := range []string{"net", "uts", "ipc"} {
 		inA, inB := run(t, conn, a, "readlink /proc/self/ns/"+ns), run(t, conn, b, "readlink /proc/self/ns/"+ns)
 		host, err := os.Readlink("/proc/self/ns/" + ns)

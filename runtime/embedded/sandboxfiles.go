@@ -41,8 +41,12 @@ const shmSize = 64 << 20
 
 // create makes a sandbox's files.
 func (d sandboxDirs) create(id string, pod *runtimeapi.PodSandboxConfig) error {
+	// The pods' shared memory is nothing for other users of the machine.
+	if err := os.MkdirAll(d.files, 0o700); err != nil {
+		return err
+	}
 	dir := filepath.Join(d.files, id)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
 	hostname := pod.GetHostname()
