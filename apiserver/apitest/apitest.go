@@ -126,7 +126,13 @@ func Start(t testing.TB, options ...Option) *Env {
 			t.Errorf("cache: %v", err)
 		}
 	})
-	t.Cleanup(func() { cancel(); running.Wait() })
+	t.Cleanup(func() {
+		if bad := hub.Mutated(); len(bad) > 0 {
+			t.Errorf("objects of the cache were changed in place: %v", bad)
+		}
+		cancel()
+		running.Wait()
+	})
 	s.config.Hub = hub
 	if s.config.Allocators == nil {
 		// A table without services needs none.
