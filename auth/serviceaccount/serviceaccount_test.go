@@ -344,3 +344,18 @@ func BenchmarkAuthenticate(b *testing.B) {
 		}
 	}
 }
+
+// Whatever is sent as a token, it is refused or it is the one that was issued.
+func FuzzAuthenticate(f *testing.F) {
+	x := setUp(f)
+	good := x.token(f, bound("Pod", "pod"))
+	for _, seed := range []string{good, "", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", good + "x", strings.Repeat(".", 100)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		u, _, err := x.verifier.AuthenticateToken(t.Context(), token, nil)
+		if u != nil && (err != nil || u.Name != "system:serviceaccount:n:sa" || !strings.HasPrefix(token, good[:strings.LastIndex(good, ".")])) {
+			t.Errorf("accepted %q as %+v, %v", token, u, err)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 // Package standard puts the mechanisms together as the product uses them.
 //
-//	who:  client certificate → service-account token → nobody (health paths)
+//	who:  client certificate → token of a service account, or of a new node
+//	      → nobody (health paths)
 //	may:  system:masters → nodes, by what their pods need → RBAC
 //
 // [New] makes everything over the watch cache, and [Auth.Run] feeds the
@@ -19,6 +20,7 @@ import (
 
 	"proa/auth"
 	"proa/auth/anonymous"
+	"proa/auth/bootstraptoken"
 	"proa/auth/masters"
 	"proa/auth/node"
 	"proa/auth/rbac"
@@ -114,7 +116,7 @@ func New(c Config) (*Auth, error) {
 		c.Log.Warn("others cannot verify service-account tokens", "err", err)
 		a.Discovery = nil
 	}
-	a.Tokens = append(token.Union{verifier}, c.Tokens...)
+	a.Tokens = append(token.Union{verifier, bootstraptoken.New(a.Objects, c.Clock)}, c.Tokens...)
 	a.Authenticator = union.OrElse{
 		First: union.Authenticators{x509.New(c.PKI.Roots, c.Clock), token.Bearer{Tokens: a.Tokens}},
 		Then:  anonymous.Authenticator{Paths: c.AnonymousPaths},
