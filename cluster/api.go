@@ -17,6 +17,7 @@ import (
 	admissionbuiltin "proa/admission/builtin"
 	"proa/apiserver"
 	"proa/apiserver/local"
+	"proa/apiserver/stream"
 	"proa/apiserver/subresource"
 	"proa/auth"
 	"proa/auth/serviceaccount"
@@ -89,6 +90,11 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	}
 	registry := subresource.Token(who.Requests)
 	registry.Add(subresource.Reviews(who.Tokens, who.Authorizer, who.Policy))
+	nodes, err := c.authority.Leaf(pki.KubeletClient())
+	if err != nil {
+		return nil, fmt.Errorf("client certificate for nodes: %w", err)
+	}
+	registry.Add(stream.Registry(stream.Config{Objects: who.Objects, NodeTLS: c.authority.ClientTLS(nodes), Log: c.log}))
 	server, err := apiserver.New(apiserver.Config{
 		Table: table, Hub: hub, Log: c.log, TLS: c.authority.ServerTLS(serving),
 		Authenticator: who.Authenticator,

@@ -121,7 +121,7 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	agent, err := node.New(node.Config{
 		NodeName: c.Node.Name, NodeIPs: []string{s.address.String()}, NodeLabels: c.Node.Labels, Root: c.Node.Root,
 		ContainerLogs: "-", Client: client, TLS: s.authority.ServerTLS(serving), Log: s.log,
-		Kubelet: kubeletConfiguration(c),
+		Kubelet: kubeletConfiguration(c, s.address.String()),
 	})
 	if err != nil {
 		return fmt.Errorf("node agent: %w", err)
@@ -137,10 +137,10 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 
 // kubeletConfiguration is the node's part of the configuration in upstream's
 // form, which is the one form that the agent takes.
-func kubeletConfiguration(c *Config) kubeletconfig.KubeletConfiguration {
+func kubeletConfiguration(c *Config, address string) kubeletconfig.KubeletConfiguration {
 	return kubeletconfig.KubeletConfiguration{
 		ContainerRuntimeEndpoint: c.RuntimeEndpoint(),
-		Address:                  c.API.BindAddress,
+		Address:                  address,
 		Port:                     int32(*c.Node.Port),
 		StaticPodPath:            c.Node.StaticPodDir,
 		PodLogsDir:               c.Node.LogDir,

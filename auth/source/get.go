@@ -2,8 +2,10 @@ package source
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -94,6 +96,20 @@ func (o *Objects) IngressClasses(ctx context.Context) ([]*networkingv1.IngressCl
 // CSIDriver returns a CSI driver.
 func (o *Objects) CSIDriver(ctx context.Context, name string) (*storagev1.CSIDriver, error) {
 	return o.csiDrivers.get(ctx, "", name)
+}
+
+// Service returns a service.
+func (o *Objects) Service(ctx context.Context, namespace, name string) (*corev1.Service, error) {
+	return o.services.get(ctx, namespace, name)
+}
+
+// EndpointSlices returns the slices of a service.
+func (o *Objects) EndpointSlices(ctx context.Context, namespace, service string) ([]*discoveryv1.EndpointSlice, error) {
+	all, err := o.endpointSlices.list(ctx, namespace, cache.Any)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(s *discoveryv1.EndpointSlice) bool { return s.Labels[discoveryv1.LabelServiceName] != service }), nil
 }
 
 // ServiceAccountAdded returns a channel that is closed when the account is

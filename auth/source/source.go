@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
@@ -40,6 +41,8 @@ type Objects struct {
 	limitRanges     kind[*corev1.LimitRange]
 	quotas          kind[*corev1.ResourceQuota]
 	claims          kind[*corev1.PersistentVolumeClaim]
+	services        kind[*corev1.Service]
+	endpointSlices  kind[*discoveryv1.EndpointSlice]
 	volumes         kind[*corev1.PersistentVolume]
 	priorityClasses kind[*schedulingv1.PriorityClass]
 	storageClasses  kind[*storagev1.StorageClass]
@@ -58,6 +61,8 @@ func New(hub *cache.Hub, view *resource.View) *Objects {
 	o.serviceAccounts.find(hub, view, core.WithResource("serviceaccounts"))
 	o.limitRanges.find(hub, view, core.WithResource("limitranges"))
 	o.quotas.find(hub, view, core.WithResource("resourcequotas"))
+	o.services.find(hub, view, core.WithResource("services"))
+	o.endpointSlices.find(hub, view, discoveryv1.SchemeGroupVersion.WithResource("endpointslices"))
 	o.claims.find(hub, view, core.WithResource("persistentvolumeclaims"))
 	o.volumes.find(hub, view, core.WithResource("persistentvolumes"))
 	o.priorityClasses.find(hub, view, schedulingv1.SchemeGroupVersion.WithResource("priorityclasses"))

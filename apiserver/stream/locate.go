@@ -1,0 +1,249 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+const defaultKubeletPort = 10250
+
+// reachable parses an address and refuses those that no node, pod or service
+// of a cluster can have, but that may lead to something of this machine.
+func reachable(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return a, apierrors.NewBadRequest(fmt.Sprintf("%q is not an IP address", s))
+	}
+	a = a.Unmap()
+	if a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast() || a.IsMulticast() || a.IsUnspecified() || a.Zone() != "" {
+		return a, apierrors.NewBadRequest(fmt.Sprintf("address not allowed: %s", a))
+	}
+	return a, nil
+}
+
+// agentOf finds the node agent of a node.
+func agentOf(n *corev1.Node) (*url.URL, error) {
+	port := n.Status.DaemonEndpoints.KubeletEndpoint.Port
+	if port == 0 {
+		port = defaultKubeletPort
+	}
+	for _, t := range []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeExternalIP} {
+		for _, a := range n.Status.Addresses {
+			if a.Type != t {
+				continue
+			}
+			ip, err := reachable(a.Address)
+			if err != nil {
+				return nil, err
+			}
+			return &url.URL{Scheme: "https", Host: netip.AddrPortFrom(ip, uint16(port)).String()}, nil
+		}
+	}
+	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("node %s has no address that can be reached", n.Name))
+}
+
+// agentOfPod finds the node agent of a pod.
+func (s *streams) agentOfPod(ctx context.Context, pod *corev1.Pod) (*url.URL, error) {
+	if pod.Spec.NodeName == "" {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("pod %s does not have a host assigned", pod.Name))
+	}
+	n, err := s.objects.Node(ctx, pod.Spec.NodeName)
+	if err != nil {
+		return nil, err
+	}
+	return agentOf(n)
+}
+
+// containerOf checks the container that was asked for, or finds the one that is
+// meant.
+func containerOf(pod *corev1.Pod, name string) (string, error) {
+	var all, names []string
+	for i := range pod.Spec.Containers {
+		names = append(names, pod.Spec.Containers[i].Name)
+	}
+	all = append(all, names...)
+	for i := range pod.Spec.InitContainers {
+		all = append(all, pod.Spec.InitContainers[i].Name)
+	}
+	for i := range pod.Spec.EphemeralContainers {
+		all = append(all, pod.Spec.EphemeralContainers[i].Name)
+	}
+	switch {
+	case name != "" && slices.Contains(all, name):
+		return name, nil
+	case name != "":
+		return "", apierrors.NewBadRequest(fmt.Sprintf("container %s is not valid for pod %s", name, pod.Name))
+	case len(names) == 1:
+		return names[0], nil
+	case len(names) == 0:
+		return "", apierrors.NewBadRequest(fmt.Sprintf("a container name must be specified for pod %s", pod.Name))
+	}
+	msg := fmt.Sprintf("a container name must be specified for pod %s, choose one of: %s", pod.Name, names)
+	if len(pod.Spec.InitContainers) > 0 {
+		msg += fmt.Sprintf(" or one of the init containers: %s", all[len(names):len(names)+len(pod.Spec.InitContainers)])
+	}
+	return "", apierrors.NewBadRequest(msg)
+}
+
+// target is the "scheme:name:port" form in which pods, services and nodes are
+// named in proxy URLs.
+type target struct{ scheme, name, port string }
+
+func parseTarget(id string) (target, error) {
+	parts := strings.Split(id, ":")
+	switch len(parts) {
+	case 1:
+		return target{name: parts[0]}, nil
+	case 2:
+		return target{name: parts[0], port: parts[1]}, nil
+	case 3:
+		if parts[0] == "" || parts[0] == "http" || parts[0] == "https" {
+			return target{parts[0], parts[1], parts[2]}, nil
+		}
+	}
+	return target{}, apierrors.NewBadRequest(fmt.Sprintf("invalid proxy request %q", id))
+}
+
+func (t target) url(host string) *url.URL {
+	scheme := t.scheme
+	if scheme == "" {
+		scheme = "http"
+	}
+	return &url.URL{Scheme: scheme, Host: host}
+}
+
+// locatePod finds where a pod listens.
+func (s *streams) locatePod(ctx context.Context, namespace, id string) (*url.URL, error) {
+	t, err := parseTarget(id)
+	if err != nil {
+		return nil, err
+	}
+	pod, err := s.objects.Pod(ctx, namespace, t.name)
+	if err != nil {
+		return nil, err
+	}
+	port := t.port
+	if port == "" {
+		for i := range pod.Spec.Containers {
+			if p := pod.Spec.Containers[i].Ports; len(p) > 0 {
+				port = strconv.Itoa(int(p[0].ContainerPort))
+				break
+			}
+		}
+	}
+	for i := range pod.Spec.Containers {
+		for _, p := range pod.Spec.Containers[i].Ports {
+			if p.Name != "" && p.Name == port {
+				port = strconv.Itoa(int(p.ContainerPort))
+			}
+		}
+	}
+	if pod.Status.PodIP == "" {
+		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("pod %s has no address yet", pod.Name))
+	}
+	ip, err := reachable(pod.Status.PodIP)
+	if err != nil {
+		return nil, err
+	}
+	if port == "" {
+		return t.url(ip.String()), nil
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("pod %s has no port %q", pod.Name, port))
+	}
+	return t.url(net.JoinHostPort(ip.String(), port)), nil
+}
+
+// locateService finds a ready endpoint of a service.
+func (s *streams) locateService(ctx context.Context, namespace, id string) (*url.URL, error) {
+	t, err := parseTarget(id)
+	if err != nil {
+		return nil, err
+	}
+	svc, err := s.objects.Service(ctx, namespace, t.name)
+	if err != nil {
+		return nil, err
+	}
+	port := ""
+	if t.port == "" && len(svc.Spec.Ports) == 1 {
+		port = svc.Spec.Ports[0].Name
+	} else {
+		found := false
+		for _, p := range svc.Spec.Ports {
+			if p.Name == t.port || strconv.Itoa(int(p.Port)) == t.port {
+				port, found = p.Name, true
+				break
+			}
+		}
+		if !found {
+			return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("no service port %q found for service %q", t.port, t.name))
+		}
+	}
+	list, err := s.objects.EndpointSlices(ctx, namespace, t.name)
+	if err != nil {
+		return nil, err
+	}
+	if host, ok := readyEndpoint(list, port); ok {
+		ip, p, err := net.SplitHostPort(host)
+		if err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+		a, err := reachable(ip)
+		if err != nil {
+			return nil, err
+		}
+		return t.url(net.JoinHostPort(a.String(), p)), nil
+	}
+	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", t.name))
+}
+
+// readyEndpoint returns the first ready address that serves a named port.
+func readyEndpoint(list []*discoveryv1.EndpointSlice, port string) (string, bool) {
+	for _, slice := range list {
+		for _, p := range slice.Ports {
+			if p.Port == nil || p.Name != nil && *p.Name != port || p.Name == nil && port != "" {
+				continue
+			}
+			for i := range slice.Endpoints {
+				e := &slice.Endpoints[i]
+				if len(e.Addresses) > 0 && (e.Conditions.Ready == nil || *e.Conditions.Ready) {
+					return net.JoinHostPort(e.Addresses[0], strconv.Itoa(int(*p.Port))), true
+				}
+			}
+		}
+	}
+	return "", false
+}
+
+// locateNode finds a node agent, or another port of the node.
+func (s *streams) locateNode(ctx context.Context, id string) (u *url.URL, agent bool, err error) {
+	t, err := parseTarget(id)
+	if err != nil {
+		return nil, false, err
+	}
+	n, err := s.objects.Node(ctx, t.name)
+	if err != nil {
+		return nil, false, err
+	}
+	if u, err = agentOf(n); err != nil {
+		return nil, false, err
+	}
+	if t.port == "" || t.port == u.Port() {
+		return u, true, nil
+	}
+	if _, err := strconv.ParseUint(t.port, 10, 16); err != nil {
+		return nil, false, apierrors.NewBadRequest(fmt.Sprintf("invalid port %q", t.port))
+	}
+	return t.url(net.JoinHostPort(u.Hostname(), t.port)), false, nil
+}
+

@@ -1,0 +1,237 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"path"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"proa/apiserver/connect"
+)
+
+func (s *streams) logs(w http.ResponseWriter, r *http.Request, c *connect.Stream) error {
+	o := c.Options.(*corev1.PodLogOptions)
+	u, err := s.containerPath(r, c, "containerLogs", o.Container)
+	if err != nil {
+		return err
+	}
+	u.RawQuery = logQuery(o).Encode()
+	return s.toAgent(w, r, u)
+}
+
+func (s *streams) exec(w http.ResponseWriter, r *http.Request, c *connect.Stream) error {
+	o := c.Options.(*corev1.PodExecOptions)
+	u, err := s.containerPath(r, c, "exec", o.Container)
+	if err != nil {
+		return err
+	}
+	u.RawQuery = streamQuery(o.Stdin, o.Stdout, o.Stderr, o.TTY, o.Command).Encode()
+	return s.toAgent(w, r, u)
+}
+
+func (s *streams) attach(w http.ResponseWriter, r *http.Request, c *connect.Stream) error {
+	o := c.Options.(*corev1.PodAttachOptions)
+	u, err := s.containerPath(r, c, "attach", o.Container)
+	if err != nil {
+		return err
+	}
+	u.RawQuery = streamQuery(o.Stdin, o.Stdout, o.Stderr, o.TTY, nil).Encode()
+	return s.toAgent(w, r, u)
+}
+
+func (s *streams) portForward(w http.ResponseWriter, r *http.Request, c *connect.Stream) error {
+	pod, err := s.objects.Pod(r.Context(), c.Namespace, c.Name)
+	if err != nil {
+		return err
+	}
+	u, err := s.agentOfPod(r.Context(), pod)
+	if err != nil {
+		return err
+	}
+	u.Path = fmt.Sprintf("/portForward/%s/%s", pod.Namespace, pod.Name)
+	q := url.Values{}
+	for _, p := range c.Options.(*corev1.PodPortForwardOptions).Ports {
+		q.Add("port", fmt.Sprint(p))
+	}
+	u.RawQuery = q.Encode()
+	return s.toAgent(w, r, u)
+}
+
+// containerPath is the URL of a container at its node agent.
+func (s *streams) containerPath(r *http.Request, c *connect.Stream, verb, container string) (*url.URL, error) {
+	pod, err := s.objects.Pod(r.Context(), c.Namespace, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	name, err := containerOf(pod, container)
+	if err != nil {
+		return nil, err
+	}
+	u, err := s.agentOfPod(r.Context(), pod)
+	if err != nil {
+		return nil, err
+	}
+	u.Path = fmt.Sprintf("/%s/%s/%s/%s", verb, pod.Namespace, pod.Name, name)
+	return u, nil
+}
+
+func (s *streams) proxyPod(w http.ResponseWriter, r *http.Request, c *connect.Stream) error {
+	u, err := s.locatePod(r.Context(), c.Namespace, c.Name)
+	if err != nil {
+		return err
+	}
+	return s.toWorkload(w, r, u, c)
+}
+
+func (s *streams) proxyService(w http.ResponseWriter, r *http.Request, c *connect.Stream) error {
+	u, err := s.locateService(r.Context(), c.Namespace, c.Name)
+	if err != nil {
+		return err
+	}
+	return s.toWorkload(w, r, u, c)
+}
+
+func (s *streams) proxyNode(w http.ResponseWriter, r *http.Request, c *connect.Stream) error {
+	u, agent, err := s.locateNode(r.Context(), c.Name)
+	if err != nil {
+		return err
+	}
+	if !agent {
+		return s.toWorkload(w, r, u, c)
+	}
+	u.Path, u.RawQuery = proxiedPath(c), r.URL.RawQuery
+	return s.toAgent(w, r, u)
+}
+
+// proxiedPath is what follows ".../proxy" in the request. The router has
+// refused paths with "..".
+func proxiedPath(c *connect.Stream) string {
+	return "/" + strings.TrimPrefix(c.Rest, "/")
+}
+
+// toAgent passes a request to a node agent, which is ours to authenticate to:
+// nothing of the client's credentials goes with it.
+func (s *streams) toAgent(w http.ResponseWriter, r *http.Request, u *url.URL) error {
+	return s.pass(w, r, u, s.node, func(resp *http.Response) error {
+		if resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.StatusCode != http.StatusNotModified {
+			return errRedirect
+		}
+		return nil
+	})
+}
+
+// toWorkload passes a request to a pod or service; redirects within it lead
+// back through this server.
+func (s *streams) toWorkload(w http.ResponseWriter, r *http.Request, u *url.URL, c *connect.Stream) error {
+	u.Path, u.RawQuery = proxiedPath(c), r.URL.RawQuery
+	prefix := strings.TrimSuffix(r.URL.Path, c.Rest)
+	return s.pass(w, r, u, s.pod, func(resp *http.Response) error {
+		if isUpgrade(r) && resp.StatusCode >= 300 && resp.StatusCode < 400 {
+			return errRedirect
+		}
+		rewriteLocation(resp, u.Host, prefix)
+		return nil
+	})
+}
+
+// rewriteLocation makes a redirect of a workload to itself lead through the
+// proxy again.
+func rewriteLocation(resp *http.Response, host, prefix string) {
+	l := resp.Header.Get("Location")
+	if l == "" {
+		return
+	}
+	u, err := url.Parse(l)
+	if err != nil || u.Host != "" && u.Host != host {
+		return
+	}
+	if u.Host == "" && !strings.HasPrefix(u.Path, "/") {
+		return // relative to where the client is
+	}
+	u.Scheme, u.Host = "", ""
+	trailing := strings.HasSuffix(u.Path, "/")
+	u.Path = path.Join(prefix, u.Path)
+	if trailing && !strings.HasSuffix(u.Path, "/") {
+		u.Path += "/"
+	}
+	resp.Header.Set("Location", u.String())
+}
+
+var errRedirect = errors.New("the backend attempted to redirect this request, which is not permitted")
+
+func isUpgrade(r *http.Request) bool {
+	return strings.Contains(strings.ToLower(r.Header.Get("Connection")), "upgrade")
+}
+
+// pass proxies one request, with an upgrade if the client asks for one. Go's
+// reverse proxy hijacks the client only after the backend has answered 101;
+// any other answer is an ordinary response.
+func (s *streams) pass(w http.ResponseWriter, r *http.Request, u *url.URL, t http.RoundTripper, check func(*http.Response) error) error {
+	p := &httputil.ReverseProxy{
+		Transport:     t,
+		FlushInterval: -1, // logs are followed as they come
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			pr.Out.URL = u
+			pr.Out.Host = u.Host
+			for _, h := range credentials {
+				pr.Out.Header.Del(h)
+			}
+			dropBearer(pr.Out.Header)
+		},
+		ModifyResponse: check,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			s.refuse(w, r, u, err)
+		},
+	}
+	p.ServeHTTP(w, r)
+	return nil
+}
+
+// credentials of the client, which nobody behind this server is to see.
+var credentials = []string{
+	"Authorization", "Impersonate-User", "Impersonate-Uid", "Impersonate-Group",
+	"X-Remote-User", "X-Remote-Uid", "X-Remote-Group",
+}
+
+// dropBearer removes a token that a browser sends as a WebSocket protocol, and
+// the extra fields of impersonation.
+func dropBearer(h http.Header) {
+	const bearer = "base64url.bearer.authorization.k8s.io."
+	if v := h.Values("Sec-Websocket-Protocol"); len(v) > 0 {
+		var keep []string
+		for _, p := range strings.Split(strings.Join(v, ","), ",") {
+			if p = strings.TrimSpace(p); p != "" && !strings.HasPrefix(p, bearer) {
+				keep = append(keep, p)
+			}
+		}
+		h.Set("Sec-Websocket-Protocol", strings.Join(keep, ", "))
+	}
+	for k := range h {
+		if strings.HasPrefix(k, "Impersonate-Extra-") || strings.HasPrefix(k, "X-Remote-Extra-") {
+			h.Del(k)
+		}
+	}
+}
+
+// refuse answers for a backend that could not be reached, or answered badly.
+func (s *streams) refuse(w http.ResponseWriter, r *http.Request, u *url.URL, err error) {
+	if r.Context().Err() != nil {
+		return
+	}
+	status := apierrors.NewInternalError(fmt.Errorf("error dialing backend: %w", err)).Status()
+	switch {
+	case errors.Is(err, errRedirect):
+		status.Code, status.Reason, status.Message = http.StatusBadGateway, metav1.StatusReasonInternalError, err.Error()
+	case !isUpgrade(r):
+		status = apierrors.NewServiceUnavailable(fmt.Sprintf("error trying to reach service: %v", err)).Status()
+	}
+	s.log.Warn("a connection could not be passed on", "to", u.Host, "err", err)
+	writeStatus(w, &status)
+}
