@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"expvar"
 	"fmt"
 	"io"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
@@ -158,6 +160,8 @@ func config(path string, o Options, fail *failure) (*embed.Config, error) {
 	}
 	cfg.AdvertisePeerUrls = []url.URL{{Scheme: "http", Host: "localhost:2380"}}
 	cfg.InitialCluster = cfg.InitialClusterFromName(member)
+	// Only for the member's number to differ from those of other directories.
+	cfg.InitialClusterToken = path
 	cfg.TickMs = uint(tick / time.Millisecond)
 	cfg.ElectionMs = 5 * cfg.TickMs
 	cfg.BackendBatchInterval = batchInterval
@@ -193,13 +197,26 @@ func elect(ctx context.Context, e *embed.Etcd, fail *failure) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-wait.C:
-			if alone && e.Server.Leader() == 0 {
-				// As if the leader had handed over. It is refused while the
-				// log is being replayed, and then tried again.
+			if alone && e.Server.Leader() == 0 && replayed(e, id) {
+				// As if the leader had handed over.
 				_ = e.Server.Process(ctx, raftpb.Message{Type: raftpb.MsgTimeoutNow, To: id, From: id})
 			}
 		}
 	}
+}
+
+// replayed reports that the consensus has taken note of everything in its log
+// being applied. Before that it must not be asked to campaign: it would look
+// through all entries since the last snapshot, of which etcd may have dropped
+// the first, and panic. Where the answer cannot be had (the variable belongs to
+// the etcd of this process that was started last) the election takes its time.
+func replayed(e *embed.Etcd, id uint64) bool {
+	f, ok := expvar.Get("raft.status").(expvar.Func)
+	if !ok {
+		return false
+	}
+	s, ok := f.Value().(raft.Status)
+	return ok && s.ID == id && s.Applied > 0 && s.Applied >= e.Server.CommittedIndex()
 }
 
 // writeSnapshot writes the database and its checksum, which is the form that
