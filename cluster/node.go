@@ -118,9 +118,11 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	if err != nil {
 		return fmt.Errorf("serving certificate of the node: %w", err)
 	}
+	tlsConfig := s.authority.ServerTLS(serving)
+	tlsConfig.ClientCAs = s.authority.Roots()
 	agent, err := node.New(node.Config{
 		NodeName: c.Node.Name, NodeIPs: []string{s.address.String()}, NodeLabels: c.Node.Labels, Root: c.Node.Root,
-		ContainerLogs: "-", Client: client, TLS: s.authority.ServerTLS(serving), Log: s.log,
+		ContainerLogs: "-", Client: client, TLS: tlsConfig, Log: s.log,
 		Kubelet: kubeletConfiguration(c, s.address.String()),
 	})
 	if err != nil {

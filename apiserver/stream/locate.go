@@ -246,4 +246,3 @@ func (s *streams) locateNode(ctx context.Context, id string) (u *url.URL, agent 
 	}
 	return t.url(net.JoinHostPort(u.Hostname(), t.port)), false, nil
 }
-

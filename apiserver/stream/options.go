@@ -9,12 +9,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// decode reads a query into options of a kind.
+// decode reads a query into options.
 func decode(query url.Values, into runtime.Object) (runtime.Object, error) {
-	if err := scheme.ParameterCodec.DecodeParameters(query, corev1.SchemeGroupVersion, into); err != nil {
+	if err := readQuery(query, into); err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	return into, nil
