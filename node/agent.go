@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -61,6 +62,7 @@ type Agent struct {
 	workers   *worker.Manager
 	registrar *register.Registrar
 	evictor   *evict.Manager
+	metrics   *metrics
 	services  *services
 	mirrors   *source.Mirrors
 	node      nodeView
@@ -194,7 +196,7 @@ func (a *Agent) build(ctx context.Context) (err error) {
 	a.facts = register.Config{
 		NodeName: a.cfg.NodeName, Labels: a.cfg.NodeLabels, Taints: k.RegisterWithTaints,
 		Addresses: a.cfg.addresses(), ProviderID: k.ProviderID,
-		MaxPods: int(k.MaxPods), KubeletPort: int(k.Port), Version: kubeletVersion(),
+		MaxPods: int(k.MaxPods), KubeletPort: a.port(), Version: kubeletVersion(),
 	}
 	capacity, _ := register.Resources(a.machine, a.facts)
 	a.facts.Reserved = reserved(k, capacity)
@@ -252,7 +254,9 @@ func (a *Agent) build(ctx context.Context) (err error) {
 	})
 	a.observer = observe.New(a.runtime, observe.HostMessages{}, a.log)
 	a.statuses = status.NewWriter(a.cfg.Client, a.log)
+	a.metrics = newMetrics(a)
 	a.probes = probe.NewManager(ctx, probe.Config{
+		Count:   a.metrics.count,
 		Checker: &probe.Dialer{Exec: a.runtime, Version: shortVersion()},
 		Event: func(p *v1.Pod, container, t, reason, message string) {
 			a.events.pod(p, image.FieldPath(p, container), t, reason, message)
@@ -271,6 +275,16 @@ func (a *Agent) build(ctx context.Context) (err error) {
 		Log: a.log,
 	}
 	return a.buildEviction()
+}
+
+// port is where the agent's API is found.
+func (a *Agent) port() int {
+	if a.cfg.Listener != nil {
+		if tcp, ok := a.cfg.Listener.Addr().(*net.TCPAddr); ok {
+			return tcp.Port
+		}
+	}
+	return int(a.cfg.Kubelet.Port)
 }
 
 func (a *Agent) buildWorkers(capacity, allocatable v1.ResourceList) error {

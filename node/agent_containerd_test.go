@@ -233,6 +233,13 @@ func TestPodOnContainerd(t *testing.T) {
 		t.Errorf("pods: %s", list)
 	}
 
+	if m := c.get("/metrics"); !strings.Contains(m, "kubelet_running_pods 1") {
+		t.Errorf("metrics: %s", m)
+	}
+	if m := c.get("/metrics/probes"); !strings.Contains(m, `probe_type="Readiness",result="successful"`) {
+		t.Errorf("probe metrics: %s", m)
+	}
+
 	// The agent dies and comes back: nothing restarts.
 	before := p.Status.ContainerStatuses[0].ContainerID
 	c.stop()

@@ -74,7 +74,7 @@ type Config struct {
 	// TokenReview and SubjectAccessReview.
 	Authenticate authenticator.Request
 	Authorize    authorizer.Authorizer
-	// Metrics serves /metrics of the agent's API; may be nil.
+	// Metrics serves /metrics of the agent's API; if nil, the agent's own numbers.
 	Metrics http.Handler
 
 	// Relist is the pause between safety-net listings of the runtime. Default:

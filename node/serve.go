@@ -37,6 +37,10 @@ func (a *Agent) serverParts() ([]part, error) {
 	if ptr.Deref(k.EnableSystemLogHandler, true) {
 		conf.SystemLogs = "/var/log"
 	}
+	if conf.Metrics == nil {
+		conf.Metrics = handler(a.metrics.registry)
+	}
+	conf.Probes = handler(a.metrics.probes)
 	var parts []part
 	var err error
 	if k.ServerTLSBootstrap && a.cfg.TLS == nil && k.TLSCertFile == "" && a.cfg.Client != nil {

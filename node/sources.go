@@ -29,7 +29,10 @@ func (s apiSink) Set(p *v1.Pod) {
 	s.a.workers.Set(p)
 }
 
-func (s apiSink) Remove(uid types.UID) { s.a.workers.Remove(uid) }
+func (s apiSink) Remove(uid types.UID) {
+	s.a.workers.Remove(uid)
+	s.a.metrics.forget(string(uid))
+}
 
 func (s apiSink) Synced() {
 	s.a.mirrors.Synced()
@@ -48,6 +51,7 @@ func (s staticSink) Set(p *v1.Pod) {
 
 func (s staticSink) Remove(uid types.UID) {
 	s.a.workers.Remove(uid)
+	s.a.metrics.forget(string(uid))
 	if s.a.mirrors != nil {
 		s.a.mirrors.RemoveStatic(uid)
 	}
