@@ -2,12 +2,14 @@ package images
 
 import (
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +40,8 @@ type Options struct {
 	BinDir string
 	// CacheDir receives the archives. It is created.
 	CacheDir string
-	// Busybox is a statically linked busybox. Default: DefaultBusybox.
+	// Busybox is a statically linked busybox. Default: DefaultBusybox. Without
+	// one, or with one that needs libraries, the hello images have no shell.
 	Busybox string
 }
 
@@ -62,18 +65,23 @@ func Build(ctx context.Context, o Options) ([]Archive, error) {
 	}
 	pause := filepath.Join(o.BinDir, PauseBinary)
 	hello := filepath.Join(o.BinDir, HelloBinary)
-	applets := func() ([]string, error) { return busyboxApplets(ctx, o.Busybox) }
+	helloInputs, helloLayout := []string{hello}, layout+"-noshell"
+	applets := func() ([]string, error) { return nil, nil }
+	if standsAlone(o.Busybox) {
+		helloInputs, helloLayout = append(helloInputs, o.Busybox), layout
+		applets = func() ([]string, error) { return busyboxApplets(ctx, o.Busybox) }
+	}
 	var out []Archive
 	for _, im := range []struct {
-		name   string
-		inputs []string
-		make   func() (rtimages.Image, error)
+		name, layout string
+		inputs       []string
+		make         func() (rtimages.Image, error)
 	}{
-		{Pause, []string{pause}, func() (rtimages.Image, error) { return pauseImage(pause), nil }},
-		{Hello1, []string{hello, o.Busybox}, func() (rtimages.Image, error) { return helloImage(Hello1, "1", hello, o.Busybox, applets) }},
-		{Hello2, []string{hello, o.Busybox}, func() (rtimages.Image, error) { return helloImage(Hello2, "2", hello, o.Busybox, applets) }},
+		{Pause, layout, []string{pause}, func() (rtimages.Image, error) { return pauseImage(pause), nil }},
+		{Hello1, helloLayout, helloInputs, func() (rtimages.Image, error) { return helloImage(Hello1, "1", hello, o.Busybox, applets) }},
+		{Hello2, helloLayout, helloInputs, func() (rtimages.Image, error) { return helloImage(Hello2, "2", hello, o.Busybox, applets) }},
 	} {
-		a := Archive{Name: im.name, Path: filepath.Join(o.CacheDir, fileName(im.name))}
+		a := Archive{Name: im.name, Path: filepath.Join(o.CacheDir, fileName(im.name, im.layout))}
 		fresh, err := isFresh(a.Path, im.inputs)
 		if err != nil {
 			return nil, fmt.Errorf("image %s: %w", im.name, err)
@@ -96,7 +104,7 @@ func Build(ctx context.Context, o Options) ([]Archive, error) {
 // images of the same programs.
 const layout = "v1"
 
-func fileName(image string) string {
+func fileName(image, layout string) string {
 	return strings.NewReplacer("/", "_", ":", "_").Replace(image) + "." + layout + ".tar"
 }
 
@@ -107,7 +115,7 @@ func isFresh(target string, inputs []string) (bool, error) {
 	for _, in := range inputs {
 		info, err := os.Stat(in)
 		if err != nil {
-			return false, fmt.Errorf("program for the image missing (run make build; busybox comes from the package busybox-static): %w", err)
+			return false, fmt.Errorf("program for the image missing (run make build): %w", err)
 		}
 		if info.ModTime().After(newest) {
 			newest = info.ModTime()
@@ -158,8 +166,23 @@ func pauseImage(program string) rtimages.Image {
 	}
 }
 
-// helloImage has the web server, busybox under the names of its applets, and the
-// few files that a shell and the C library expect.
+// standsAlone tells whether a program can run where there is nothing else: it is
+// there, and asks for no dynamic linker, as the busybox of Debian's package busybox
+// does, other than that of busybox-static.
+func standsAlone(program string) bool {
+	if _, err := os.Stat(program); err != nil {
+		return false
+	}
+	f, err := elf.Open(program)
+	if err != nil {
+		return true // a script, say; whoever named it will know
+	}
+	defer f.Close()
+	return !slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
+}
+
+// helloImage has the web server, busybox under the names of its applets if there
+// are any, and the few files that a shell and the C library expect.
 func helloImage(name, version, program, busybox string, applets func() ([]string, error)) (rtimages.Image, error) {
 	links, err := applets()
 	if err != nil {
@@ -168,12 +191,14 @@ func helloImage(name, version, program, busybox string, applets func() ([]string
 	files := []rtimages.File{
 		{Path: "/hello", Mode: 0o755, Source: program},
 		{Path: "/bin", Mode: fs.ModeDir | 0o755},
-		{Path: "/bin/busybox", Mode: 0o755, Source: busybox},
 		{Path: "/etc", Mode: fs.ModeDir | 0o755},
 		{Path: "/etc/passwd", Mode: 0o644, Data: []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")},
 		{Path: "/etc/group", Mode: 0o644, Data: []byte("root:x:0:\nnogroup:x:65534:\n")},
 		{Path: "/root", Mode: fs.ModeDir | 0o700},
 		{Path: "/tmp", Mode: fs.ModeDir | fs.ModeSticky | 0o777},
+	}
+	if len(links) > 0 {
+		files = append(files, rtimages.File{Path: "/bin/busybox", Mode: 0o755, Source: busybox})
 	}
 	for _, l := range links {
 		if l != "busybox" {

@@ -76,9 +76,42 @@ func TestBuildOnlyWhatIsOld(t *testing.T) {
 func TestBuildSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	o := fakePrograms(t)
-	o.Busybox = filepath.Join(o.BinDir, "none")
-	if _, err := Build(context.Background(), o); err == nil || !strings.Contains(err.Error(), "busybox-static") {
+	if err := os.Remove(filepath.Join(o.BinDir, PauseBinary)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Build(context.Background(), o); err == nil || !strings.Contains(err.Error(), "make build") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A machine without busybox, or with one that needs libraries, still has a node;
+// its example image has no shell, until busybox comes.
+func TestBuildWithoutBusybox(t *testing.T) {
+	t.Parallel()
+	o := fakePrograms(t)
+	busybox := o.Busybox
+	paths := map[string]bool{}
+	for _, o.Busybox = range []string{filepath.Join(o.BinDir, "none"), busybox} {
+		archives, err := Build(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths[archives[1].Path] = true
+	}
+	if len(paths) != 2 {
+		t.Errorf("with and without a shell the image is in the same file: %v", paths)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for program, want := range map[string]bool{busybox: true, filepath.Join(o.BinDir, "none"): false, "/bin/bash": false, self: true} {
+		if program == self && os.Getenv("CGO_ENABLED") != "0" {
+			continue // may be linked either way
+		}
+		if got := standsAlone(program); got != want {
+			t.Errorf("%s stands alone: %t", program, got)
+		}
 	}
 }
 
