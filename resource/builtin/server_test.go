@@ -1,144 +1,41 @@
 package builtin_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"os"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
-	"sigs.k8s.io/yaml"
 
 	"proa/apiserver/apitest"
-	"proa/resource"
-	"proa/resource/builtin"
 )
 
-// manifests are the objects of testdata/objects.yaml by kind.
-func manifests(t *testing.T) map[schema.GroupKind]*unstructured.Unstructured {
-	t.Helper()
-	text, err := os.ReadFile("testdata/objects.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[schema.GroupKind]*unstructured.Unstructured{}
-	for _, doc := range bytes.Split(text, []byte("\n---\n")) {
-		b, err := yaml.YAMLToJSONStrict(doc)
-		if err != nil {
-			t.Fatalf("%v in %s", err, doc)
-		}
-		u := &unstructured.Unstructured{}
-		if err := u.UnmarshalJSON(b); err != nil {
-			t.Fatalf("%v in %s", err, doc)
-		}
-		out[u.GroupVersionKind().GroupKind()] = u
-	}
-	return out
-}
-
-// TestEveryKindIsServed takes one object of each kind through its life on a
-// real API server.
-func TestEveryKindIsServed(t *testing.T) {
+// TestErrorsOfADeployment: what a new user meets first reads as upstream's.
+func TestErrorsOfADeployment(t *testing.T) {
 	t.Parallel()
-	env := apitest.Start(t)
-	config := env.Loopback(apitest.AdminUser)
-	client, err := dynamic.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects := manifests(t)
-	for _, d := range builtin.Definitions() {
-		if d.Virtual {
-			continue
-		}
-		t.Run(d.GroupResource().String(), func(t *testing.T) {
-			o, ok := objects[d.GroupVersionKind().GroupKind()]
-			if !ok {
-				t.Fatalf("testdata/objects.yaml has no %s", d.Kind)
-			}
-			live(t, env, client, d, o)
-		})
-	}
-}
-
-func live(t *testing.T, env *apitest.Env, client dynamic.Interface, d *resource.Definition, o *unstructured.Unstructured) {
-	ctx := t.Context()
-	var api dynamic.ResourceInterface = client.Resource(d.Storage.WithResource(d.Plural))
-	path := "/apis/" + d.Storage.String()
-	if d.Storage.Group == "" {
-		path = "/api/" + d.Storage.Version
-	}
-	if !d.ClusterScoped {
-		api = client.Resource(d.Storage.WithResource(d.Plural)).Namespace("default")
-		path += "/namespaces/default"
-	}
-
-	created, err := api.Create(ctx, o, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
-	if err != nil {
-		t.Fatalf("create: %v", err)
-	}
-	if want := map[bool]int64{true: 1}[d.HasGeneration]; created.GetGeneration() != want {
-		t.Errorf("created with generation %d, not %d", created.GetGeneration(), want)
-	}
-	read, err := api.Get(ctx, o.GetName(), metav1.GetOptions{})
-	if err != nil {
-		t.Fatalf("get: %v", err)
-	}
-
-	// Writing back what was read changes nothing, so nothing is written.
-	writes := map[string][]string{"update": nil}
-	if _, ok := d.Updates["status"]; ok {
-		writes["update of the status"] = []string{"status"}
-	}
-	for name, subresource := range writes {
-		again, err := api.Update(ctx, read.DeepCopy(), metav1.UpdateOptions{}, subresource...)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		} else if again.GetResourceVersion() != read.GetResourceVersion() {
-			t.Errorf("%s with what was read wrote\n%v\nover\n%v", name, again, read)
+	deployments := apitest.Start(t).Admin.AppsV1().Deployments("default")
+	labels := map[string]string{"app": "hello"}
+	make := func(container string, selector *metav1.LabelSelector) *appsv1.Deployment {
+		return &appsv1.Deployment{
+			ObjectMeta: metav1.ObjectMeta{Name: "hello"},
+			Spec: appsv1.DeploymentSpec{Selector: selector, Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: container, Image: "nginx"}}},
+			}},
 		}
 	}
-	for _, s := range d.Served {
-		v := client.Resource(s.GroupVersion.WithResource(d.Plural))
-		var in dynamic.ResourceInterface = v
-		if !d.ClusterScoped {
-			in = v.Namespace("default")
+	for name, c := range map[string]struct {
+		given *appsv1.Deployment
+		want  string
+	}{
+		"container name": {make("helloNginx", &metav1.LabelSelector{MatchLabels: labels}),
+			`Deployment.apps "hello" is invalid: spec.template.spec.containers[0].name: Invalid value: "helloNginx": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`},
+		"no selector": {make("hello", nil),
+			"Deployment.apps \"hello\" is invalid: [spec.selector: Required value, spec.template.metadata.labels: Invalid value: {\"app\":\"hello\"}: `selector` does not match template `labels`]"},
+	} {
+		_, err := deployments.Create(t.Context(), c.given, metav1.CreateOptions{})
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s: got\n\t%v\nwant\n\t%s", name, err, c.want)
 		}
-		list, err := in.List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + o.GetName()})
-		if err != nil || len(list.Items) != 1 {
-			t.Errorf("list in %s: %d objects (%v)", s.GroupVersion, len(list.Items), err)
-			continue
-		}
-		if gvk := list.Items[0].GroupVersionKind(); gvk != s.GroupVersionKind() {
-			t.Errorf("listed in %s as %s", s.GroupVersion, gvk)
-		}
-	}
-	if d.Scale != nil {
-		s, err := api.Get(ctx, o.GetName(), metav1.GetOptions{}, "scale")
-		if err != nil || s.GetKind() != "Scale" {
-			t.Errorf("scale: %v (%v)", s, err)
-		}
-	}
-
-	raw, err := env.Admin.Discovery().RESTClient().Get().AbsPath(path, d.Plural).
-		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").
-		Param("fieldSelector", "metadata.name="+o.GetName()).DoRaw(ctx)
-	if err != nil {
-		t.Fatalf("print: %v", err)
-	}
-	var table metav1.Table
-	if err := json.Unmarshal(raw, &table); err != nil {
-		t.Fatal(err)
-	}
-	if len(table.ColumnDefinitions) != len(d.Columns) || len(table.Rows) != 1 || len(table.Rows[0].Cells) != len(d.Columns) {
-		t.Errorf("printed as %s", raw)
-	}
-
-	now := int64(0)
-	if err := api.Delete(ctx, o.GetName(), metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
-		t.Errorf("delete: %v", err)
 	}
 }
