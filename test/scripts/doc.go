@@ -1,0 +1,10 @@
+// Package scripts tests the API as clients see it, by scripts of kubectl
+// commands that run against any API server: Proa's own, in process, or the one
+// that PROA_TEST_KUBECONFIG names, so that upstream can settle an argument.
+//
+// A script is a file testdata/*.txtar. It runs in a namespace of its own, which
+// is the default of its kubeconfig and its variable NS. Beside kubectl (built
+// into the test, so that nothing need be installed) it may use the commands of
+// testscript, such as stdout and stderr, which match what the last command
+// wrote. See https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript.
+package scripts
