@@ -9,6 +9,7 @@ package codec
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"reflect"
@@ -65,8 +66,8 @@ func (Storage) Decode(def *resource.Definition, data []byte) (resource.Object, e
 	if !bytes.HasPrefix(data, magic) {
 		return decodeJSON(def, data)
 	}
-	var u runtime.Unknown
-	if err := u.Unmarshal(data[len(magic):]); err != nil {
+	u, err := unwrap(data[len(magic):])
+	if err != nil {
 		return nil, fmt.Errorf("protobuf envelope: %w", err)
 	}
 	if u.ContentEncoding != "" {
@@ -85,6 +86,34 @@ func (Storage) Decode(def *resource.Definition, data []byte) (resource.Object, e
 		return nil, fmt.Errorf("protobuf message: %w", err)
 	}
 	return finish(served, obj)
+}
+
+// unwrap reads a runtime.Unknown, whose message stays a part of data. What is
+// not in the usual order is left to the generated reader, which copies it.
+func unwrap(data []byte) (runtime.Unknown, error) {
+	var u runtime.Unknown
+	meta, rest, ok := take(data, 1)
+	if ok {
+		u.Raw, rest, ok = take(rest, 2)
+	}
+	if ok && u.TypeMeta.Unmarshal(meta) == nil && (len(rest) == 0 || string(rest) == "\x1a\x00\x22\x00") {
+		return u, nil
+	}
+	u = runtime.Unknown{}
+	return u, u.Unmarshal(data)
+}
+
+// take takes a length-delimited field off the front of b.
+func take(b []byte, number byte) (value, rest []byte, ok bool) {
+	if len(b) == 0 || b[0] != number<<3|2 {
+		return nil, b, false
+	}
+	n, w := binary.Uvarint(b[1:])
+	if w <= 0 || n > uint64(len(b)-1-w) {
+		return nil, b, false
+	}
+	b = b[1+w:]
+	return b[:n], b[n:], true
 }
 
 func decodeJSON(def *resource.Definition, data []byte) (resource.Object, error) {
