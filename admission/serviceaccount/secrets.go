@@ -25,8 +25,8 @@ func listed(sa *corev1.ServiceAccount) map[string]bool {
 }
 
 // secrets refuses secrets that the account does not list, wherever a pod can
-// name one: volumes, the environment of containers of each kind, and for
-// pulling images.
+// name one: volumes (also projected ones, which upstream lets pass), the
+// environment of containers of each kind, and for pulling images.
 func secrets(sa *corev1.ServiceAccount, pod *corev1.Pod) error {
 	allowed := listed(sa)
 	for _, v := range pod.Spec.Volumes {

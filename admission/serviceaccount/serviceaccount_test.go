@@ -146,6 +146,12 @@ func TestRefusals(t *testing.T) {
 			p.Spec.ServiceAccountName = "strict"
 			p.Spec.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "s"}}}}
 		}, want: `volume with secret.secretName="s" is not allowed because service account strict does not reference that secret`},
+		"projected volume": {change: func(p *corev1.Pod) {
+			p.Spec.ServiceAccountName = "strict"
+			p.Spec.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+				{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}},
+			}}}}}
+		}, want: `projected volume with secret.name="s" is not allowed because service account strict does not reference that secret`},
 		"env of container":      {change: func(p *corev1.Pod) { p.Spec.ServiceAccountName = "strict"; p.Spec.Containers[0].Env = secretEnv }, want: `container c with envVar E referencing secret.secretName="s" is not allowed because service account strict does not reference that secret`},
 		"CVE-2024-3177 envFrom": {change: func(p *corev1.Pod) { p.Spec.ServiceAccountName = "strict"; p.Spec.Containers[0].EnvFrom = secretFrom }, want: `container c with envFrom referencing secret.secretName="s" is not allowed because service account strict does not reference that secret`},
 		"init container": {change: func(p *corev1.Pod) {
