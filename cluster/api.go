@@ -24,6 +24,7 @@ import (
 	"proa/auth/standard"
 	"proa/cache"
 	"proa/cache/codec"
+	"proa/network/ipalloc"
 	"proa/pki"
 	"proa/resource"
 	"proa/resource/builtin"
@@ -46,6 +47,7 @@ type apiConfig struct {
 	listener  net.Listener
 	names     []string // of the serving certificate
 	serviceIP string
+	services  netip.Prefix // of cluster IPs
 	log       *slog.Logger
 }
 
@@ -95,8 +97,14 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		return nil, fmt.Errorf("client certificate for nodes: %w", err)
 	}
 	registry.Add(stream.Registry(stream.Config{Objects: who.Objects, NodeTLS: c.authority.ClientTLS(nodes), Log: c.log}))
+	allocators, services, err := ipalloc.For(table, hub, ipalloc.Config{Addresses: []netip.Prefix{c.services}, Log: c.log})
+	if err != nil {
+		return nil, err
+	}
+	p.run("service addresses", func(ctx context.Context) error { services.Run(ctx); return nil })
 	server, err := apiserver.New(apiserver.Config{
 		Table: table, Hub: hub, Log: c.log, TLS: c.authority.ServerTLS(serving),
+		Allocators:    allocators,
 		Authenticator: who.Authenticator,
 		Authorizer:    who.Authorizer,
 		Admission:     chain,

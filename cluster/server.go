@@ -121,16 +121,17 @@ func (s *server) startStore(ctx context.Context) error {
 
 func (s *server) startControlPlane(ctx context.Context, listener net.Listener) error {
 	c := s.config
-	serviceIP, err := firstAddress(c.Network.ServiceCIDR)
+	services, err := netip.ParsePrefix(c.Network.ServiceCIDR)
 	if err != nil {
-		return err
+		return fmt.Errorf("network.serviceCIDR: %w", err)
 	}
 	names := append([]string{c.Node.Name, s.address.String()}, c.API.Names...)
 	if c.API.AdvertiseAddress != "" {
 		names = append(names, c.API.AdvertiseAddress)
 	}
 	if s.api, err = startAPI(ctx, s.parts, apiConfig{
-		store: s.store, authority: s.authority, listener: listener, names: names, serviceIP: serviceIP, log: s.log,
+		store: s.store, authority: s.authority, listener: listener, names: names,
+		serviceIP: services.Masked().Addr().Next().String(), services: services, log: s.log,
 	}); err != nil {
 		return err
 	}
@@ -233,12 +234,4 @@ func startScheduler(p *parts, client kubernetes.Interface, shared informers.Shar
 		return s.Run(ctx)
 	})
 	return nil
-}
-
-func firstAddress(cidr string) (string, error) {
-	p, err := netip.ParsePrefix(cidr)
-	if err != nil {
-		return "", fmt.Errorf("network.serviceCIDR: %w", err)
-	}
-	return p.Masked().Addr().Next().String(), nil
 }
