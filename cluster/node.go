@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes"
 	kubeletconfig "k8s.io/kubelet/config/v1beta1"
+	"k8s.io/utils/ptr"
 
 	"proa/auth"
 	"proa/images"
@@ -152,6 +153,7 @@ func kubeletConfiguration(c *Config, address string) kubeletconfig.KubeletConfig
 		MaxPods:                  c.Node.MaxPods,
 		PodCIDR:                  c.Network.PodCIDR,
 		HealthzBindAddress:       "127.0.0.1",
+		HealthzPort:              ptr.To(int32(*c.Node.HealthPort)),
 	}
 }
 
