@@ -181,5 +181,6 @@ func TestNonResourcePaths(t *testing.T) {
 	want(t, env, call{method: "GET", path: "/readyz?verbose"}, 200, "[+]ping ok", "readyz check passed")
 	want(t, env, call{method: "GET", path: "/healthz/ping"}, 200, "ok")
 	want(t, env, call{method: "GET", path: "/api/v1/namespaces/default"}, 200)
-	want(t, env, call{method: "GET", path: "/metrics"}, 200, `apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="namespaces",scope="resource",subresource="",verb="GET",version="v1"} 1`)
+	want(t, env, call{method: "GET", path: "/metrics"}, 200, `apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="namespaces",scope="resource",subresource="",verb="GET",version="v1"} 1`,
+		`apiserver_storage_objects{resource="namespaces"} 1`)
 }

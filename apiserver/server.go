@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -127,6 +128,9 @@ func New(c Config) (*Server, error) {
 	set(&c.Timeout, 60*time.Second)
 	set(&c.DrainTimeout, 10*time.Second)
 	s := &Server{config: c, log: c.Log, metrics: metrics.New(c.Metrics)}
+	if err := c.Metrics.Register(metrics.Objects{Each: s.objects}); err != nil {
+		return nil, fmt.Errorf("apiserver: metrics: %w", err)
+	}
 	s.drain, s.endWatch = context.WithCancel(context.Background())
 	s.limits = newLimits(c.MaxReads, c.MaxWrites, s.metrics)
 	s.promhttp = promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{})
@@ -153,6 +157,18 @@ func New(c Config) (*Server, error) {
 func set[T int | time.Duration](v *T, d T) {
 	if *v == 0 {
 		*v = d
+	}
+}
+
+// objects counts what the loaded caches hold.
+func (s *Server) objects(visit func(group, resource string, n int)) {
+	for _, d := range s.config.Table.View().Definitions {
+		if d.Virtual {
+			continue
+		}
+		if c := s.config.Hub.Cache(d); c.Ready() {
+			visit(d.Storage.Group, d.Plural, c.Len())
+		}
 	}
 }
 

@@ -147,8 +147,11 @@ func TestDelete(t *testing.T) {
 
 	// A finalizer holds the object until it is taken off.
 	want(t, env, call{method: "POST", path: cms, body: `{"metadata":{"name":"f","finalizers":["x.y/z"]}}`}, 201)
-	want(t, env, call{method: "DELETE", path: cms + "/f"}, 200, `"deletionTimestamp":`, `"deletionGracePeriodSeconds":0`)
-	want(t, env, call{method: "DELETE", path: cms + "/f"}, 200)
+	w := want(t, env, call{method: "DELETE", path: cms + "/f"}, 200, `"deletionTimestamp":`, `"deletionGracePeriodSeconds":0`)
+	again := want(t, env, call{method: "DELETE", path: cms + "/f"}, 200)
+	if w.Body.String() != again.Body.String() {
+		t.Errorf("asking again has changed the object: %s, was %s", again.Body, w.Body)
+	}
 	want(t, env, call{method: "POST", path: cms, body: cm("f", "")}, 409, "object is being deleted: configmaps")
 	want(t, env, call{method: "PATCH", path: cms + "/f", contentType: mergeType, body: `{"metadata":{"finalizers":["a.b/c","x.y/z"]}}`}, 422, "no new finalizers can be added if the object is being deleted")
 	want(t, env, call{method: "PATCH", path: cms + "/f", contentType: mergeType, body: `{"metadata":{"finalizers":null}}`}, 200)

@@ -87,6 +87,8 @@ func (a *API) remove(ctx context.Context, c *request.Call, cached *cache.Cache, 
 	switch {
 	case p.pending:
 		return a.deleted(d, old.Object, old), false, nil, nil
+	case p.held:
+		return &Result{Entry: old, Object: old.Object}, false, nil, nil
 	case p.update != nil && dry:
 		return &Result{Object: p.update}, false, nil, nil
 	case p.update != nil:
@@ -132,6 +134,8 @@ func (a *API) deleted(d *resource.Definition, obj resource.Object, e *cache.Entr
 type deletion struct {
 	// pending: it is being deleted already, and not later than asked for.
 	pending bool
+	// held: its deletion was asked for before, and something still holds it.
+	held bool
 	// update is the object to store in place of removing it, or nil.
 	update resource.Object
 }
@@ -197,7 +201,7 @@ func decideDeletion(req *resource.Request, d *resource.Definition, old resource.
 	}
 	if t := old.GetDeletionTimestamp(); t != nil && !t.After(req.Now.Time) && obj == nil &&
 		old.GetDeletionGracePeriodSeconds() != nil && *old.GetDeletionGracePeriodSeconds() == 0 {
-		return deletion{update: old.DeepCopyObject().(resource.Object)}
+		return deletion{held: true}
 	}
 	change()
 	if t := old.GetDeletionTimestamp(); t == nil {
