@@ -31,8 +31,6 @@ import (
 
 // Objects reads stored objects. Safe for concurrent use.
 type Objects struct {
-	hub *cache.Hub
-
 	namespaces      kind[*corev1.Namespace]
 	nodes           kind[*corev1.Node]
 	pods            kind[*corev1.Pod]
@@ -52,7 +50,7 @@ type Objects struct {
 
 // New serves the kinds that the view of the table has.
 func New(hub *cache.Hub, view *resource.View) *Objects {
-	o := &Objects{hub: hub}
+	o := &Objects{}
 	core := corev1.SchemeGroupVersion
 	o.namespaces.find(hub, view, core.WithResource("namespaces"))
 	o.nodes.find(hub, view, core.WithResource("nodes"))
