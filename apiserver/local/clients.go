@@ -18,6 +18,8 @@ func Config(handler http.Handler, user *auth.User, userAgent string) *restclient
 		Transport: &Transport{Handler: handler, User: user},
 		UserAgent: userAgent,
 		QPS:       -1,
+		// Warnings are for people; parts of this process know what they use.
+		WarningHandler: restclient.NoWarnings{},
 		ContentConfig: restclient.ContentConfig{
 			AcceptContentTypes: "application/vnd.kubernetes.protobuf,application/json",
 			ContentType:        "application/vnd.kubernetes.protobuf",
