@@ -186,7 +186,7 @@ func (in *instance) loop(ctx context.Context, k Kind, p *v1.Probe) {
 	timer := time.NewTimer(max(time.Until(first), 0))
 	defer timer.Stop()
 	period := time.Duration(max(p.PeriodSeconds, 1)) * time.Second
-	run := streak{}
+	run, quick := streak{}, firstRetry
 	for {
 		select {
 		case <-ctx.Done():
@@ -199,15 +199,32 @@ func (in *instance) loop(ctx context.Context, k Kind, p *v1.Probe) {
 		if t.Stopping && k != Readiness {
 			return
 		}
-		ok := in.check(ctx, t, k, p)
+		hurry := eager(k, p) && time.Since(first) < period
+		ok := in.check(ctx, t, k, p, hurry)
 		if ctx.Err() != nil {
 			return
+		}
+		if hurry && !ok {
+			quick = min(2*quick, period)
+			timer.Reset(quick)
+			continue
 		}
 		if run.add(ok) >= threshold(p, ok) && in.apply(k, ok, p) {
 			return
 		}
 		timer.Reset(period)
 	}
+}
+
+// firstRetry is the pause after the first failure of an eager probe.
+const firstRetry = 20 * time.Millisecond
+
+// eager reports whether a probe is tried more often than its period says during
+// the first period, when a container that is about to listen usually does not yet.
+// Failures then are neither counted nor told, so that only good news comes
+// earlier. Commands, which are dear, keep to their period.
+func eager(k Kind, p *v1.Probe) bool {
+	return k != Liveness && (p.HTTPGet != nil || p.TCPSocket != nil || p.GRPC != nil)
 }
 
 // streak counts equal outcomes in a row.
@@ -269,8 +286,8 @@ func (in *instance) apply(k Kind, ok bool, p *v1.Probe) bool {
 const retries = 3
 
 // check makes one check, records an event unless it went well, and reports
-// whether it did.
-func (in *instance) check(ctx context.Context, t Target, k Kind, p *v1.Probe) bool {
+// whether it did. A quiet check that fails leaves no trace.
+func (in *instance) check(ctx context.Context, t Target, k Kind, p *v1.Probe, quiet bool) bool {
 	var outcome Outcome
 	var output string
 	var err error
@@ -280,6 +297,9 @@ func (in *instance) check(ctx context.Context, t Target, k Kind, p *v1.Probe) bo
 		}
 	}
 	if ctx.Err() != nil {
+		return false
+	}
+	if quiet && (err != nil || outcome == Failure) {
 		return false
 	}
 	if in.m.cfg.Count != nil {

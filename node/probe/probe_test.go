@@ -105,6 +105,32 @@ func TestThresholdsAndDelays(t *testing.T) {
 	})
 }
 
+func TestReadinessIsFoundEarly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &script{began: time.Now(), answer: func(d time.Duration, _ *v1.Probe) probe.Outcome {
+			if d < 70*time.Millisecond {
+				return probe.Failure
+			}
+			return probe.Success
+		}}
+		m := probe.NewManager(ctx, probe.Config{Checker: s, Log: slog.New(slog.DiscardHandler), Event: func(_ *v1.Pod, _, _, reason, message string) {
+			t.Errorf("event %s: %s", reason, message)
+		}})
+		defer m.Wait()
+		defer cancel()
+		c := &v1.Container{ReadinessProbe: &v1.Probe{PeriodSeconds: 10, ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{}}}}
+		target := []probe.Target{{Pod: &v1.Pod{}, Container: c, ID: "c", StartedAt: time.Now()}}
+		m.Sync("u", target)
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		if !m.Sync("u", target)["c"].Ready {
+			t.Errorf("a container that listens after 70 ms is not ready after 200: checks at %v", s.checks)
+		}
+	})
+}
+
 func TestAgentRestartKeepsReadiness(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
