@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"proa/runtime/internal/procs"
 )
 
 const mountinfo = `22 1 254:0 / / rw - ext4 /dev/vda rw
@@ -57,46 +59,20 @@ func TestCgroupDirsRefusesRoot(t *testing.T) {
 	}
 }
 
-func TestParentOf(t *testing.T) {
-	t.Parallel()
-	for stat, want := range map[string]int{
-		"12 (sh) S 7 12 12 0":           7,
-		"12 (a) b (c) R 9 1 1":          9,
-		"12 (evil) S 1 (x) S 42 12 12 ": 42,
-		"12 (cut":                       0,
-		"":                              0,
-	} {
-		if got := parentOf(stat); got != want {
-			t.Errorf("%q: %d, want %d", stat, got, want)
-		}
-	}
-}
-
-func TestDescendants(t *testing.T) {
-	t.Parallel()
-	all := []process{{pid: 1}, {pid: 10, parent: 1}, {pid: 11, parent: 10}, {pid: 12, parent: 11}, {pid: 20, parent: 1}}
-	if got := descendants(all, []int{10}); !slices.Equal(got, []int{10, 11, 12}) {
-		t.Errorf("got %v", got)
-	}
-	if got := descendants(all, nil); len(got) > 0 {
-		t.Errorf("of nobody: %v", got)
-	}
-}
-
 func TestIsShim(t *testing.T) {
 	t.Parallel()
 	c := TeardownConfig{State: "/run/a", Socket: "/run/a.sock"}
 	const shim = "/bin/containerd-shim-runc-v2"
 	for name, tt := range map[string]struct {
-		p    process
+		p    procs.Process
 		want bool
 	}{
-		"in a bundle":     {process{args: []string{shim, "-id", "x"}, cwd: "/run/a/io.containerd.runtime.v2.task/k8s.io/x"}, true},
-		"with our socket": {process{args: []string{shim, "-address", "/run/a.sock"}}, true},
-		"someone else's":  {process{args: []string{shim, "-address", "/run/containerd/containerd.sock"}, cwd: "/run/containerd/io.containerd.runtime.v2.task/moby/y"}, false},
-		"similar path":    {process{args: []string{shim}, cwd: "/run/ab/io.containerd.runtime.v2.task/k8s.io/x"}, false},
-		"another program": {process{args: []string{"vi", "-address", "/run/a.sock"}, cwd: "/run/a/io.containerd.runtime.v2.task/k8s.io/x"}, false},
-		"kernel thread":   {process{}, false},
+		"in a bundle":     {procs.Process{Args: []string{shim, "-id", "x"}, Cwd: "/run/a/io.containerd.runtime.v2.task/k8s.io/x"}, true},
+		"with our socket": {procs.Process{Args: []string{shim, "-address", "/run/a.sock"}}, true},
+		"someone else's":  {procs.Process{Args: []string{shim, "-address", "/run/containerd/containerd.sock"}, Cwd: "/run/containerd/io.containerd.runtime.v2.task/moby/y"}, false},
+		"similar path":    {procs.Process{Args: []string{shim}, Cwd: "/run/ab/io.containerd.runtime.v2.task/k8s.io/x"}, false},
+		"another program": {procs.Process{Args: []string{"vi", "-address", "/run/a.sock"}, Cwd: "/run/a/io.containerd.runtime.v2.task/k8s.io/x"}, false},
+		"kernel thread":   {procs.Process{}, false},
 	} {
 		if got := isShim(tt.p, c); got != tt.want {
 			t.Errorf("%s: %t", name, got)
@@ -118,7 +94,7 @@ func TestIsRunc(t *testing.T) {
 		"another program": {[]string{"grep", "--root", "/run/a/runc/k8s.io"}, false},
 		"kernel thread":   {nil, false},
 	} {
-		if got := isRunc(process{args: tt.args}, c); got != tt.want {
+		if got := isRunc(procs.Process{Args: tt.args}, c); got != tt.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"proa/runtime/embedded"
+	"proa/runtime/internal/procs"
 )
 
 // TeardownConfig says what to remove.
@@ -207,25 +208,25 @@ func (f found) empty() bool { return len(f.containers)+len(f.shims)+len(f.helper
 // that a bundle names and still in that container's cgroup.
 func findProcesses(c TeardownConfig, bundles []bundle, cgroups []string) (found, error) {
 	var f found
-	all, err := processes()
+	all, err := procs.List()
 	if err != nil {
 		return f, err
 	}
 	for _, p := range all {
 		switch {
 		case !isShim(p, c):
-		case p.args[len(p.args)-1] == "delete":
-			f.helpers = append(f.helpers, p.pid)
+		case p.Args[len(p.Args)-1] == "delete":
+			f.helpers = append(f.helpers, p.PID)
 		default:
-			f.shims = append(f.shims, p.pid)
+			f.shims = append(f.shims, p.PID)
 		}
 	}
-	f.containers = descendants(all, f.shims)
+	f.containers = procs.Descendants(all, f.shims)
 	for _, p := range all {
 		// A pause process, or a container: no other has its root there. Or a runc
 		// whose shim ended before it.
-		if below(p.root, c.State) || isRunc(p, c) {
-			f.containers = append(f.containers, p.pid)
+		if below(p.Root, c.State) || isRunc(p, c) {
+			f.containers = append(f.containers, p.PID)
 		}
 	}
 	for _, dir := range cgroups {
@@ -242,7 +243,7 @@ func findProcesses(c TeardownConfig, bundles []bundle, cgroups []string) (found,
 	}
 	slices.Sort(f.containers)
 	f.containers = slices.Compact(f.containers)
-	apart := append(descendants(all, f.helpers), f.shims...)
+	apart := append(procs.Descendants(all, f.helpers), f.shims...)
 	apart = append(apart, os.Getpid())
 	f.containers = slices.DeleteFunc(f.containers, func(pid int) bool { return slices.Contains(apart, pid) })
 	return f, nil
@@ -250,25 +251,25 @@ func findProcesses(c TeardownConfig, bundles []bundle, cgroups []string) (found,
 
 // isShim tells the shims of this runtime: their working directory is a bundle,
 // or they were given the runtime's socket.
-func isShim(p process, c TeardownConfig) bool {
-	if len(p.args) == 0 || filepath.Base(p.args[0]) != embedded.ShimBinary {
+func isShim(p procs.Process, c TeardownConfig) bool {
+	if len(p.Args) == 0 || filepath.Base(p.Args[0]) != embedded.ShimBinary {
 		return false
 	}
-	if below(p.cwd, c.State) {
+	if below(p.Cwd, c.State) {
 		return true
 	}
-	i := slices.Index(p.args, "-address")
-	return i >= 0 && i+1 < len(p.args) && c.Socket != "" && p.args[i+1] == c.Socket
+	i := slices.Index(p.Args, "-address")
+	return i >= 0 && i+1 < len(p.Args) && c.Socket != "" && p.Args[i+1] == c.Socket
 }
 
 // isRunc tells the runc processes of this runtime by the state directory that they
 // were given.
-func isRunc(p process, c TeardownConfig) bool {
-	if len(p.args) == 0 || filepath.Base(p.args[0]) != embedded.RuncBinary {
+func isRunc(p procs.Process, c TeardownConfig) bool {
+	if len(p.Args) == 0 || filepath.Base(p.Args[0]) != embedded.RuncBinary {
 		return false
 	}
-	i := slices.Index(p.args, "--root")
-	return i >= 0 && i+1 < len(p.args) && below(p.args[i+1], embedded.RuncRoot(c.State))
+	i := slices.Index(p.Args, "--root")
+	return i >= 0 && i+1 < len(p.Args) && below(p.Args[i+1], embedded.RuncRoot(c.State))
 }
 
 // inCgroupOf tells whether a process is in a cgroup named after the container.
@@ -280,39 +281,39 @@ func inCgroupOf(pid int, id string) bool {
 // end ends the containers, with grace, and the shims, and lets the helpers
 // finish.
 func end(ctx context.Context, f found, grace time.Duration) error {
-	cs, err := hold(f.containers)
+	cs, err := procs.Hold(f.containers)
 	if err != nil {
 		return err
 	}
-	defer release(cs)
-	ss, err := hold(f.shims)
+	defer procs.Release(cs)
+	ss, err := procs.Hold(f.shims)
 	if err != nil {
 		return err
 	}
-	defer release(ss)
-	hs, err := hold(f.helpers)
+	defer procs.Release(ss)
+	hs, err := procs.Hold(f.helpers)
 	if err != nil {
 		return err
 	}
-	defer release(hs)
+	defer procs.Release(hs)
 
 	left := cs
 	if grace > 0 {
-		if err := signal(cs, unix.SIGTERM); err != nil {
+		if err := procs.Signal(cs, unix.SIGTERM); err != nil {
 			return err
 		}
-		left = wait(ctx, cs, time.Now().Add(grace))
+		left = procs.Wait(ctx, cs, time.Now().Add(grace))
 	}
 	// Shims first: one that still runs would report the exits to nobody. What
 	// they leave is reaped by init.
-	if err := errors.Join(signal(ss, unix.SIGKILL), signal(left, unix.SIGKILL)); err != nil {
+	if err := errors.Join(procs.Signal(ss, unix.SIGKILL), procs.Signal(left, unix.SIGKILL)); err != nil {
 		return err
 	}
 	deadline := time.Now().Add(killTimeout)
-	if stuck := wait(ctx, append(slices.Clone(ss), left...), deadline); len(stuck) > 0 {
-		return fmt.Errorf("process %d does not end after SIGKILL", stuck[0].pid)
+	if stuck := procs.Wait(ctx, append(slices.Clone(ss), left...), deadline); len(stuck) > 0 {
+		return fmt.Errorf("process %d does not end after SIGKILL", stuck[0].PID)
 	}
-	return signal(wait(ctx, hs, deadline), unix.SIGKILL)
+	return procs.Signal(procs.Wait(ctx, hs, deadline), unix.SIGKILL)
 }
 
 // removeContent deletes a directory. If it is a mount point itself, which the

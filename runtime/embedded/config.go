@@ -60,7 +60,7 @@ type Config struct {
 	// exist.
 	RegistryConfigPath string
 	// StatsPeriod is how often the CPU use of containers is sampled, from which
-	// CRI derives a rate. Default: 10s.
+	// CRI derives a rate; each sample is a call to every shim. Default: 30s.
 	StatsPeriod time.Duration
 	// ImageStatsPeriod is how often the disk use of snapshots is measured.
 	// Default: 60s.
@@ -93,7 +93,7 @@ func (c Config) withDefaults() Config {
 		c.RegistryConfigPath = filepath.Join(c.Root, "certs.d")
 	}
 	if c.StatsPeriod == 0 {
-		c.StatsPeriod = 10 * time.Second
+		c.StatsPeriod = 30 * time.Second
 	}
 	if c.ImageStatsPeriod == 0 {
 		c.ImageStatsPeriod = time.Minute

@@ -92,6 +92,9 @@ func Start(ctx context.Context, c Config) (_ *Runtime, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := awaitHelpers(ctx, c.Socket); err != nil {
+		return nil, err
+	}
 	// The plugins keep this context for their background work.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
@@ -105,6 +108,9 @@ func Start(ctx context.Context, c Config) (_ *Runtime, err error) {
 	set, background, err := load(run, c, facts, entry, r.durable.restored, &r.snapshots)
 	r.set = set
 	if err != nil {
+		return nil, err
+	}
+	if err := endOrphans(c, c.Logger); err != nil {
 		return nil, err
 	}
 	if r.grpc, r.ttrpc, err = newServers(set); err != nil {

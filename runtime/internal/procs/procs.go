@@ -1,4 +1,6 @@
-package runtime
+// Package procs finds processes and ends them: those of a container runtime, which
+// outlive the process that started them.
+package procs
 
 import (
 	"context"
@@ -13,22 +15,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is what /proc tells about one.
-type process struct {
-	pid, parent int
-	// cwd is the working directory and root the root directory; "" if unknown.
-	cwd, root string
-	// args is the command line.
-	args []string
+// Process is what /proc tells about one.
+type Process struct {
+	PID, Parent int
+	// Cwd is the working directory and Root the root directory; "" if unknown.
+	Cwd, Root string
+	// CwdGone is set if the working directory was removed.
+	CwdGone bool
+	// Args is the command line.
+	Args []string
 }
 
-// processes lists all that are visible. Those that end meanwhile are left out.
-func processes() ([]process, error) {
+// List lists all that are visible. Those that end meanwhile are left out.
+func List() ([]Process, error) {
 	dirs, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	var out []process
+	var out []Process
 	for _, d := range dirs {
 		pid, err := strconv.Atoi(d.Name())
 		if err != nil {
@@ -39,15 +43,15 @@ func processes() ([]process, error) {
 		if err != nil {
 			continue
 		}
-		p := process{pid: pid, parent: parentOf(string(stat))}
+		p := Process{PID: pid, Parent: parentOf(string(stat))}
 		if b, err := os.ReadFile(filepath.Join(dir, "cmdline")); err == nil {
-			p.args = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+			p.Args = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 		}
 		if cwd, err := os.Readlink(filepath.Join(dir, "cwd")); err == nil {
-			p.cwd = strings.TrimSuffix(cwd, " (deleted)")
+			p.Cwd, p.CwdGone = strings.CutSuffix(cwd, " (deleted)")
 		}
 		if root, err := os.Readlink(filepath.Join(dir, "root")); err == nil {
-			p.root = strings.TrimSuffix(root, " (deleted)")
+			p.Root = strings.TrimSuffix(root, " (deleted)")
 		}
 		out = append(out, p)
 	}
@@ -72,12 +76,12 @@ func parentOf(stat string) int {
 	return parent
 }
 
-// descendants returns the given PIDs and everything below them, parents first.
+// Descendants returns the given PIDs and everything below them, parents first.
 // Pure.
-func descendants(all []process, roots []int) []int {
+func Descendants(all []Process, roots []int) []int {
 	children := map[int][]int{}
 	for _, p := range all {
-		children[p.parent] = append(children[p.parent], p.pid)
+		children[p.Parent] = append(children[p.Parent], p.PID)
 	}
 	seen := map[int]bool{}
 	var out []int
@@ -95,51 +99,52 @@ func descendants(all []process, roots []int) []int {
 	return out
 }
 
-// victim is a process to be ended, held by a descriptor, so that a PID used
+// Victim is a process to be ended, held by a descriptor, so that a PID used
 // again is not mistaken for it.
-type victim struct {
-	pid int
+type Victim struct {
+	PID int
 	fd  int
 }
 
-// hold opens descriptors for the PIDs that still exist.
-func hold(pids []int) ([]victim, error) {
-	var out []victim
+// Hold opens descriptors for the PIDs that still exist.
+func Hold(pids []int) ([]Victim, error) {
+	var out []Victim
 	for _, pid := range pids {
 		fd, err := unix.PidfdOpen(pid, 0)
 		switch {
 		case errors.Is(err, unix.ESRCH):
 			continue
 		case err != nil:
-			release(out)
+			Release(out)
 			return nil, fmt.Errorf("open process %d: %w", pid, err)
 		}
-		out = append(out, victim{pid, fd})
+		out = append(out, Victim{pid, fd})
 	}
 	return out, nil
 }
 
-func release(vs []victim) {
+// Release closes the descriptors.
+func Release(vs []Victim) {
 	for _, v := range vs {
 		unix.Close(v.fd)
 	}
 }
 
-// signal sends sig to all; a process that is gone already does not matter.
-func signal(vs []victim, sig unix.Signal) error {
+// Signal sends sig to all; a process that is gone already does not matter.
+func Signal(vs []Victim, sig unix.Signal) error {
 	var errs []error
 	for _, v := range vs {
 		if err := unix.PidfdSendSignal(v.fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-			errs = append(errs, fmt.Errorf("signal process %d: %w", v.pid, err))
+			errs = append(errs, fmt.Errorf("signal process %d: %w", v.PID, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// wait returns those that have not ended by the deadline or ctx's end. The
+// Wait returns those that have not ended by the deadline or ctx's end. The
 // kernel tells of an end by the descriptor becoming readable.
-func wait(ctx context.Context, vs []victim, deadline time.Time) []victim {
-	left := append([]victim(nil), vs...)
+func Wait(ctx context.Context, vs []Victim, deadline time.Time) []Victim {
+	left := append([]Victim(nil), vs...)
 	for len(left) > 0 {
 		remaining := time.Until(deadline)
 		if remaining <= 0 || ctx.Err() != nil {

@@ -1,0 +1,29 @@
+package embedded
+
+import (
+	"slices"
+	"testing"
+
+	"proa/runtime/internal/procs"
+)
+
+func TestOrphans(t *testing.T) {
+	t.Parallel()
+	shim := func(pid int, socket string, gone bool) procs.Process {
+		return procs.Process{PID: pid, Parent: 1, CwdGone: gone, Args: []string{"/b/" + ShimBinary, "-id", "x", "-address", socket}}
+	}
+	all := []procs.Process{
+		shim(10, "/s", false), // a pod's
+		shim(11, "/s", true),  // forgotten, with nothing
+		shim(12, "/s", true),  // forgotten, with pause
+		{PID: 112, Parent: 12, Root: "/state/pause", Args: []string{"/pause"}},
+		shim(13, "/s", true), // forgotten, with a container
+		{PID: 113, Parent: 13, Root: "/", Args: []string{"/hello"}},
+		shim(14, "/other", true), // of another runtime
+		{PID: 15, CwdGone: true, Args: []string{"sh", "-address", "/s"}},
+		{PID: 16, CwdGone: true},
+	}
+	if got := orphans(all, "/s", "/state/pause"); !slices.Equal(got, []int{11, 12}) {
+		t.Errorf("got %v", got)
+	}
+}
