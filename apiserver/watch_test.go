@@ -19,6 +19,8 @@ import (
 	restclient "k8s.io/client-go/rest"
 
 	"proa/apiserver/apitest"
+	"proa/store"
+	"proa/store/memory"
 )
 
 // stream opens a watch and returns its lines.
@@ -102,7 +104,20 @@ func TestWatchTable(t *testing.T) {
 
 func TestWatchExpired(t *testing.T) {
 	t.Parallel()
-	env := apitest.Start(t)
+	// What the store has forgotten before the server began, nobody can know.
+	st := memory.New(memory.Options{})
+	t.Cleanup(func() { _ = st.Close() })
+	var last store.KV
+	for _, key := range []string{"/earlier/a", "/earlier/b", "/earlier/c"} {
+		var err error
+		if last, err = st.Create(t.Context(), key, []byte("x"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := st.Compact(t.Context(), last.ModRevision); err != nil {
+		t.Fatal(err)
+	}
+	env := apitest.Start(t, apitest.WithStore(st))
 	fill(t, env, 1)
 	s := stream(t, env, "/api/v1/namespaces?watch=1&resourceVersion=1", "")
 	expect(t, s, `{"type":"ERROR","object":{"kind":"Status"`, `"reason":"Expired"`, `"code":410`)
