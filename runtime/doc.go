@@ -6,11 +6,11 @@
 //	                ▼                                  ▼
 //	runtime/cri ── socket ───────────────────── runtime/images
 //	                │
-//	        runtime/embedded: containerd's plugins in this process
+//	        runtime/embedded: containerd's plugins in this process ── exec ── CNI plugins (network/cni)
 //	                │ ttrpc, one socket per pod
-//	          containerd-shim-runc-v2   (survives this process)
-//	                │ exec
-//	              runc ── CNI plugins (network/cni)
+//	          runtime/shim: containerd's shim for runc, one process per pod; survives this process
+//	                ├── pause, in the pod's namespaces (runtime/sandbox says how)
+//	                └── exec ── runc ── containers
 //
 // The agent knows nothing but CRI. The embedded runtime is the default because
 // it makes the node one program; with --container-runtime-endpoint another one
@@ -19,6 +19,9 @@
 // [Teardown] is the other end: it removes all that a runtime made on the
 // machine, from what is on disk and in /proc, whether or not a runtime is alive
 // to help.
+//
+// A restart is no event for containers: shims that a pod was started with to the
+// end are found again, and half-started ones are ended (TestKilledWhileStarting).
 //
 // runtime/runtimetest starts all of this for tests of packages that need real
 // containers.

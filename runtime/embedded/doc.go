@@ -13,6 +13,9 @@
 // go on when the node is killed, and the next Start finds them again through
 // the bundles under State.
 //
+// A pod's sandbox is made by its shim, without a container around pause; see
+// sandboxer.go here and package sandbox.
+//
 // # What it touches
 //
 // Everything lives below Config.Root (images, snapshots, metadata; survives a
