@@ -11,7 +11,10 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 
 	admissionbuiltin "proa/admission/builtin"
@@ -25,6 +28,7 @@ import (
 	"proa/cache"
 	"proa/cache/codec"
 	"proa/network/ipalloc"
+	"proa/openapi"
 	"proa/pki"
 	"proa/resource"
 	"proa/resource/builtin"
@@ -102,6 +106,11 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		return nil, err
 	}
 	p.run("service addresses", func(ctx context.Context) error { services.Run(ctx); return nil })
+	docs, err := openapi.New(table, func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
+	if err != nil {
+		return nil, fmt.Errorf("OpenAPI: %w", err)
+	}
+	p.run("OpenAPI", func(ctx context.Context) error { docs.Run(ctx); return nil })
 	server, err := apiserver.New(apiserver.Config{
 		Table: table, Hub: hub, Log: c.log, TLS: c.authority.ServerTLS(serving),
 		Allocators:    allocators,
@@ -109,7 +118,8 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		Authorizer:    who.Authorizer,
 		Admission:     chain,
 		Connects:      registry,
-		Mounts:        discoveryMounts(who.Discovery),
+		Mounts: append(discoveryMounts(who.Discovery),
+			apiserver.Mount{Prefix: "/openapi", Handler: docs, Paths: []string{"/openapi/v2", "/openapi/v3"}}),
 	})
 	if err != nil {
 		return nil, err

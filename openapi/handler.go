@@ -1,0 +1,124 @@
+package openapi
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/kube-openapi/pkg/cached"
+	"k8s.io/kube-openapi/pkg/handler"
+	"k8s.io/kube-openapi/pkg/handler3"
+	"k8s.io/kube-openapi/pkg/spec3"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+
+	"proa/resource"
+)
+
+// Handler serves the documents of what a table holds. It follows the table: a
+// change makes the documents that it touches anew when they are next asked for.
+type Handler struct {
+	table *resource.Table
+	merge func() (*mergeSchema, error)
+	mux   *http.ServeMux
+	v2    *handler.OpenAPIService
+	v3    *handler3.OpenAPIService
+	known map[schema.GroupVersion]bool
+}
+
+// New makes a handler. types is the converter of server-side apply; it is asked
+// for only when a document is.
+func New(table *resource.Table, types func() managedfields.TypeConverter) (*Handler, error) {
+	h := &Handler{table: table, mux: http.NewServeMux(), known: map[schema.GroupVersion]bool{}}
+	h.merge = sync.OnceValues(func() (*mergeSchema, error) {
+		pod := &corev1.Pod{}
+		pod.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+		return newMergeSchema(types(), pod)
+	})
+	h.v3 = handler3.NewOpenAPIService()
+	h.v2 = handler.NewOpenAPIServiceLazy(h.swagger(table.View()))
+	h.update(table.View())
+	h.v2.RegisterOpenAPIVersionedService("/openapi/v2", pathHandler{h.mux})
+	if err := h.v3.RegisterOpenAPIV3VersionedService("/openapi/v3", pathHandler{h.mux}); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// ServeHTTP implements http.Handler for the paths below /openapi.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// Run follows the table until ctx ends.
+func (h *Handler) Run(ctx context.Context) {
+	for {
+		view, changed := h.table.Changed()
+		h.v2.UpdateSpecLazy(h.swagger(view))
+		h.update(view)
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+}
+
+func (h *Handler) swagger(view *resource.View) cached.Value[*spec.Swagger] {
+	return cached.Once(cached.Func(func() (*spec.Swagger, string, error) {
+		m, err := h.merge()
+		if err != nil {
+			return nil, "", err
+		}
+		return v2(view, m), "", nil
+	}))
+}
+
+// update gives every group and version its document.
+func (h *Handler) update(view *resource.View) {
+	served := map[schema.GroupVersion][]resource.Match{}
+	for _, d := range view.Definitions {
+		for i := range d.Served {
+			gv := d.Served[i].GroupVersion
+			served[gv] = append(served[gv], resource.Match{Definition: d, Served: &d.Served[i]})
+		}
+	}
+	for gv := range h.known {
+		if served[gv] == nil {
+			h.v3.DeleteGroupVersion(pathOf(gv))
+			delete(h.known, gv)
+		}
+	}
+	for gv, list := range served {
+		h.known[gv] = true
+		h.v3.UpdateGroupVersionLazy(pathOf(gv), cached.Once(cached.Func(func() (*spec3.OpenAPI, string, error) {
+			m, err := h.merge()
+			if err != nil {
+				return nil, "", err
+			}
+			return v3(list, m), gv.String(), nil
+		})))
+	}
+}
+
+func pathOf(gv schema.GroupVersion) string {
+	if gv.Group == "" {
+		return "api/" + gv.Version
+	}
+	return "apis/" + gv.String()
+}
+
+// pathHandler lets kube-openapi put its handlers into a ServeMux.
+type pathHandler struct{ mux *http.ServeMux }
+
+// Handle implements common.PathHandler.
+func (p pathHandler) Handle(path string, h http.Handler) { p.mux.Handle(path, h) }
+
+// HandlePrefix implements common.PathHandlerByGroupVersion.
+func (p pathHandler) HandlePrefix(path string, h http.Handler) {
+	if !strings.HasSuffix(path, "/") {
+		path += "/"
+	}
+	p.mux.Handle(path, h)
+}
