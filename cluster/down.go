@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"proa/network/cni"
+	"proa/node/cgroup"
 	"proa/runtime"
 )
 
@@ -74,6 +75,12 @@ func removeNode(ctx context.Context, c *Config) error {
 			Root: c.ContainerdRoot(), State: c.ContainerdState(), Socket: c.ContainerdSocket(),
 			CgroupParents: []string{filepath.Join(c.Node.CgroupRoot, "kubepods")},
 		}))
+		// Now empty; a root other than the system's was made with it.
+		cgroups, err := cgroup.New(cgroup.Config{Root: c.Node.CgroupRoot})
+		if err == nil {
+			err = cgroups.Destroy()
+		}
+		errs = append(errs, err)
 	}
 	errs = append(errs, runtime.UnmountBelow(c.Node.Root))
 	return errors.Join(errs...)
