@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,6 +40,13 @@ func (s *script) Check(_ context.Context, _ probe.Target, p *v1.Probe) (probe.Ou
 	defer s.mu.Unlock()
 	s.checks = append(s.checks, d)
 	return s.answer(d, p), "", nil
+}
+
+// made returns when checks were made.
+func (s *script) made() []time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.checks)
 }
 
 func TestThresholdsAndDelays(t *testing.T) {
@@ -82,8 +90,8 @@ func TestThresholdsAndDelays(t *testing.T) {
 		if st := at(7 * time.Second); st.Started {
 			t.Errorf("started too early: %+v", st)
 		}
-		if s.checks[0] != 2*time.Second {
-			t.Errorf("the first check came after %v", s.checks[0])
+		if s.made()[0] != 2*time.Second {
+			t.Errorf("the first check came after %v", s.made()[0])
 		}
 		if st := at(9 * time.Second); !st.Started || st.Ready {
 			t.Errorf("after the startup probe: %+v", st)
@@ -96,10 +104,10 @@ func TestThresholdsAndDelays(t *testing.T) {
 		}
 		// The end of the container ends its probes.
 		m.Sync("u", nil)
-		n := len(s.checks)
+		n := len(s.made())
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if len(s.checks) != n {
+		if len(s.made()) != n {
 			t.Error("a probe outlives its container")
 		}
 	})
@@ -126,7 +134,7 @@ func TestReadinessIsFoundEarly(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		synctest.Wait()
 		if !m.Sync("u", target)["c"].Ready {
-			t.Errorf("a container that listens after 70 ms is not ready after 200: checks at %v", s.checks)
+			t.Errorf("a container that listens after 70 ms is not ready after 200: checks at %v", s.made())
 		}
 	})
 }
