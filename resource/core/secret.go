@@ -83,31 +83,32 @@ func validateSecret(s *corev1.Secret) field.ErrorList {
 		errs = append(errs, field.TooLong(data, "" /* not shown */, corev1.MaxSecretSize))
 	}
 
-	required := func(key string) []byte {
-		v, ok := s.Data[key]
+	required := func(key string) bool {
+		_, ok := s.Data[key]
 		if !ok {
 			errs = append(errs, field.Required(data.Key(key), ""))
 		}
-		return v
+		return ok
 	}
-	const hidden = "<secret contents redacted>"
+	// A configuration of Docker is well-formed JSON. Its content stays out of
+	// the message.
+	docker := func(key string) {
+		if !required(key) {
+			return
+		}
+		if err := json.Unmarshal(s.Data[key], &map[string]any{}); err != nil {
+			errs = append(errs, field.Invalid(data.Key(key), "<secret contents redacted>", err.Error()))
+		}
+	}
 	switch s.Type {
 	case corev1.SecretTypeServiceAccountToken:
 		if s.Annotations[corev1.ServiceAccountNameKey] == "" {
 			errs = append(errs, field.Required(field.NewPath("metadata", "annotations").Key(corev1.ServiceAccountNameKey), ""))
 		}
 	case corev1.SecretTypeDockercfg:
-		if v := required(corev1.DockerConfigKey); s.Data[corev1.DockerConfigKey] != nil || v != nil {
-			if err := json.Unmarshal(v, &map[string]any{}); err != nil {
-				errs = append(errs, field.Invalid(data.Key(corev1.DockerConfigKey), hidden, err.Error()))
-			}
-		}
+		docker(corev1.DockerConfigKey)
 	case corev1.SecretTypeDockerConfigJson:
-		if _, ok := s.Data[corev1.DockerConfigJsonKey]; !ok {
-			errs = append(errs, field.Required(data.Key(corev1.DockerConfigJsonKey), ""))
-		} else if err := json.Unmarshal(s.Data[corev1.DockerConfigJsonKey], &map[string]any{}); err != nil {
-			errs = append(errs, field.Invalid(data.Key(corev1.DockerConfigJsonKey), hidden, err.Error()))
-		}
+		docker(corev1.DockerConfigJsonKey)
 	case corev1.SecretTypeBasicAuth:
 		_, user := s.Data[corev1.BasicAuthUsernameKey]
 		_, password := s.Data[corev1.BasicAuthPasswordKey]
