@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +20,7 @@ import (
 
 	admissionbuiltin "proa/admission/builtin"
 	"proa/apiserver"
+	"proa/apiserver/health"
 	"proa/apiserver/local"
 	"proa/apiserver/stream"
 	"proa/apiserver/subresource"
@@ -54,6 +56,9 @@ type apiConfig struct {
 	services  netip.Prefix // of cluster IPs
 	log       *slog.Logger
 }
+
+// storeCheck is how long the store may take to answer a health check.
+const storeCheck = 2 * time.Second
 
 // startAPI composes an API server and starts it among parts. It answers when
 // this returns.
@@ -120,6 +125,12 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		Connects:      registry,
 		Mounts: append(discoveryMounts(who.Discovery),
 			apiserver.Mount{Prefix: "/openapi", Handler: docs, Paths: []string{"/openapi/v2", "/openapi/v3"}}),
+		Livez: []health.Check{{Name: "etcd", Check: func(r *http.Request) error {
+			ctx, cancel := context.WithTimeout(r.Context(), storeCheck)
+			defer cancel()
+			_, err := c.store.Revision(ctx)
+			return err
+		}}},
 	})
 	if err != nil {
 		return nil, err
