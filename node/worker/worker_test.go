@@ -533,6 +533,21 @@ func TestVolumesHoldContainersBack(t *testing.T) {
 	})
 }
 
+func TestUserNamespaceIsNotIgnored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, critest.New(map[string]critest.Program{"app": {}}))
+		defer h.stop()
+		p := newPod("web", "app")
+		p.Spec.HostUsers = ptr.To(false)
+		h.workers.Set(p)
+		h.after(5 * time.Second)
+		if !h.rt.Empty() || !h.sawEvent("FailedCreatePodSandBox") {
+			t.Errorf("a pod that asks for a user namespace runs without one:\n%s", h.rt.Dump())
+		}
+	})
+}
+
 func TestRefusedPodFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
