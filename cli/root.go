@@ -49,7 +49,8 @@ func newRoot() *cobra.Command {
 		&cobra.Group{ID: "parts", Title: "Long-running parts:"},
 	)
 	root.AddCommand(
-		newUp(), newDown(), newStatus(), newServer(),
+		newUp(), newDown(), newStatus(),
+		newServer(), newAgent(), newAPIServer(), newControllerManager(), newScheduler(), newKubelet(),
 
 		newImage(), newVersion(),
 		&cobra.Command{Use: "kubectl", Short: "The Kubernetes command line", DisableFlagParsing: true},

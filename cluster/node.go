@@ -121,20 +121,27 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	}
 	tlsConfig := s.authority.ServerTLS(serving)
 	tlsConfig.ClientCAs = s.authority.Roots()
-	agent, err := node.New(node.Config{
+	if err := s.startAgent(node.Config{
 		NodeName: c.Node.Name, NodeIPs: []string{s.address.String()}, NodeLabels: c.Node.Labels, Root: c.Node.Root,
 		ContainerLogs: "-", Client: client, TLS: tlsConfig, Log: s.log,
 		Kubelet: kubeletConfiguration(c, s.address.String()),
-	})
-	if err != nil {
-		return fmt.Errorf("node agent: %w", err)
+	}); err != nil {
+		return err
 	}
-	s.parts.run("node agent", agent.Run)
 	if err := waitNodeReady(ctx, client, c.Node.Name); err != nil {
 		return err
 	}
 	s.notify.Reached(StepNode, c.Node.Name)
 	s.notify.Reached(StepReady, "")
+	return nil
+}
+
+func (s *server) startAgent(c node.Config) error {
+	agent, err := node.New(c)
+	if err != nil {
+		return fmt.Errorf("node agent: %w", err)
+	}
+	s.parts.run("node agent", agent.Run)
 	return nil
 }
 

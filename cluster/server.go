@@ -29,13 +29,24 @@ import (
 // RunServer runs a control plane, and a node unless that is disabled, until
 // ctx ends. It reports the steps of its start to notify.
 func RunServer(ctx context.Context, c *Config, notify *Notifier, log *slog.Logger) error {
+	return runServer(ctx, &server{config: c, notify: notify, log: log})
+}
+
+// RunAPIServer runs an API server alone, over an embedded or an external etcd,
+// until ctx ends.
+func RunAPIServer(ctx context.Context, c *Config, log *slog.Logger) error {
+	return runServer(ctx, &server{config: c, log: log, apiOnly: true})
+}
+
+func runServer(ctx context.Context, s *server) error {
+	c := s.config
 	lock, err := AcquireLock(c)
 	if err != nil {
 		return err
 	}
 	defer lock.Release()
 	p := newParts(ctx)
-	s := &server{config: c, notify: notify, log: log, parts: p}
+	s.parts = p
 	if err := s.start(p.context()); err != nil {
 		p.fail(err)
 	}
@@ -48,6 +59,8 @@ type server struct {
 	notify *Notifier
 	log    *slog.Logger
 	parts  *parts
+	// apiOnly leaves out controllers, scheduler and node.
+	apiOnly bool
 
 	authority *pki.Authority
 	store     store.Store
@@ -66,7 +79,7 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	var runtime chan runtimeStarted
-	if !s.config.Node.Disabled {
+	if !s.apiOnly && !s.config.Node.Disabled {
 		runtime = s.startRuntime(ctx)
 	}
 	listener, err := listen(s.config)
@@ -77,7 +90,15 @@ func (s *server) start(ctx context.Context) error {
 		listener.Close()
 		return err
 	}
-	if err := s.startControlPlane(ctx, listener); err != nil {
+	if err := s.startAPI(ctx, listener); err != nil {
+		return err
+	}
+	if s.apiOnly {
+		s.notify.Reached(StepReady, "")
+		return nil
+	}
+	s.startControllers()
+	if err := s.startScheduler(); err != nil {
 		return err
 	}
 	if s.config.Node.Disabled {
@@ -119,7 +140,8 @@ func (s *server) startStore(ctx context.Context) error {
 	return nil
 }
 
-func (s *server) startControlPlane(ctx context.Context, listener net.Listener) error {
+// startAPI starts the API server and makes what every cluster has.
+func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	c := s.config
 	services, err := netip.ParsePrefix(c.Network.ServiceCIDR)
 	if err != nil {
@@ -146,8 +168,7 @@ func (s *server) startControlPlane(ctx context.Context, listener net.Listener) e
 		return err
 	}
 	s.notify.Reached(StepAPI, s.url())
-	s.startControllers()
-	return s.startScheduler()
+	return nil
 }
 
 func (s *server) client(u *auth.User, agent string) (kubernetes.Interface, error) {
