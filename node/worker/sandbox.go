@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -51,10 +50,6 @@ func (w *worker) createSandbox(a pod.Action) {
 
 // runSandbox configures and runs one sandbox.
 func (w *worker) runSandbox(ctx context.Context, in cri.PodInput) error {
-	if u := in.Pod.Spec.HostUsers; u != nil && !*u && in.UserNamespace == nil {
-		// Running it with the host's users would be less than was asked for.
-		return errors.New("the pod asks for a user namespace (hostUsers: false), which this node does not support")
-	}
 	config, warnings, err := cri.SandboxConfig(in)
 	if err != nil {
 		return err
