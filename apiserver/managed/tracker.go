@@ -36,6 +36,8 @@ type state struct {
 	// node is the kind compiled, nil where the library does the work.
 	node    *node
 	version string
+	// empty is what there is before a creation. It is shared.
+	empty resource.Object
 }
 
 type kindKey struct {
@@ -52,14 +54,17 @@ func New(types func() managedfields.TypeConverter) *Tracker {
 }
 
 // Update records in obj what manager has changed against live at the time now.
-// live is an empty object at creation; it may be shared. Both are in the served
-// version of m. Where the fields cannot be tracked, obj is left without managed
+// live is nil or an empty object at creation; it may be shared. Both are in the
+// served version of m. Where the fields cannot be tracked, obj is left without managed
 // fields, as upstream does, rather than refusing the write.
 func (t *Tracker) Update(m resource.Match, subresource string, live, obj resource.Object, manager string, now metav1.Time) error {
 	s, err := t.state(m, subresource)
 	if err != nil {
 		obj.SetManagedFields(nil)
 		return err
+	}
+	if live == nil {
+		live = s.empty
 	}
 	if t.fast(s, subresource, live, obj, manager, now.Rfc3339Copy()) {
 		return nil
@@ -133,6 +138,7 @@ func (t *Tracker) state(m resource.Match, subresource string) (*state, error) {
 	}
 	s = &state{library: fm, version: k.kind.GroupVersion().String()}
 	empty := typed(m.Served.New(), m)
+	s.empty = empty
 	if v, err := types.ObjectToTyped(empty, smd.AllowDuplicates); err == nil {
 		skip := map[string]bool{}
 		if f := unowned(m, subresource); f != "" {

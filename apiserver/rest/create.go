@@ -54,9 +54,7 @@ func (a *API) create(ctx context.Context, c *request.Call, obj resource.Object, 
 		return nil, err
 	}
 	if a.Managed != nil {
-		empty := s.New()
-		empty.GetObjectKind().SetGroupVersionKind(s.GroupVersionKind())
-		if err := a.Managed.Update(c.Match, "", empty, obj, managed.Manager(o.FieldManager, c.UserAgent), c.Now); err != nil {
+		if err := a.Managed.Update(c.Match, "", nil, obj, managed.Manager(o.FieldManager, c.UserAgent), c.Now); err != nil {
 			a.Log.Warn("managed fields were not recorded", "err", err)
 		}
 	}
