@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -74,6 +75,7 @@ func removeNode(ctx context.Context, c *Config) error {
 		errs = append(errs, runtime.Teardown(ctx, runtime.TeardownConfig{
 			Root: c.ContainerdRoot(), State: c.ContainerdState(), Socket: c.ContainerdSocket(),
 			CgroupParents: []string{filepath.Join(c.Node.CgroupRoot, "kubepods")},
+			Logger:        slog.New(slog.DiscardHandler), // the command says what matters
 		}))
 		// Now empty; a root other than the system's was made with it.
 		cgroups, err := cgroup.New(cgroup.Config{Root: c.Node.CgroupRoot})

@@ -13,8 +13,10 @@
 //
 // # How a request moves through a row
 //
-//	create: decode → Default → PrepareCreate → (admission) → Validate → store
-//	update: decode → Default → PrepareUpdate → (admission) → ValidateUpdate → store
+//	create: decode → Default → mutating admission → PrepareCreate → Validate
+//	        → validating admission → store
+//	update: decode → Default → mutating admission → PrepareUpdate →
+//	        ValidateUpdate → validating admission → store
 //	update of a subresource: the same with the hooks of its [Update]
 //	delete: Graceful decides whether the object first gets a deletion
 //	        timestamp or goes at once; finalizers hold it in any case
