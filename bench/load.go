@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+)
+
+// loadSpaces share the pods of the load, so that a list of one has half.
+var loadSpaces = [2]string{"load-a", "load-b"}
+
+// loadPod is what a workload's template gives, for a scheduler that is not
+// there, so that nothing but the API server has work with it.
+func loadPod(name string) *v1.Pod {
+	return &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Labels: map[string]string{"app": "load", "tier": "backend", "pod-template-hash": "5d4f8c7b9"},
+		},
+		Spec: v1.PodSpec{
+			SchedulerName: "none",
+			Containers: []v1.Container{{
+				Name: "main", Image: "registry.example/load:1",
+				Env:   []v1.EnvVar{{Name: "MODE", Value: "production"}, {Name: "PORT", Value: "8080"}},
+				Ports: []v1.ContainerPort{{Name: "http", ContainerPort: 8080}},
+				Resources: v1.ResourceRequirements{
+					Requests: v1.ResourceList{v1.ResourceCPU: resource.MustParse("100m"), v1.ResourceMemory: resource.MustParse("64Mi")},
+					Limits:   v1.ResourceList{v1.ResourceMemory: resource.MustParse("128Mi")},
+				},
+			}},
+		},
+	}
+}
+
+// place spreads the i-th pod's name over the two namespaces.
+func place(i int) (namespace, name string) {
+	return loadSpaces[i%2], fmt.Sprintf("load-%d", i)
+}
+
+// measureLoad works on many pods: create, get, patch, list, delete.
+func (b *bench) measureLoad(ctx context.Context) error {
+	for _, ns := range loadSpaces {
+		if err := b.namespace(ctx, ns); err != nil {
+			return err
+		}
+	}
+	if err := b.operation(ctx, createRate, createCPU, func(ctx context.Context, ns, name string) error {
+		_, err := b.client.CoreV1().Pods(ns).Create(ctx, loadPod(name), metav1.CreateOptions{})
+		return err
+	}); err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	if err := pause(ctx, settle); err != nil {
+		return err
+	}
+	server, err := readProcess(b.server)
+	if err != nil {
+		return fmt.Errorf("the server's memory: %w", err)
+	}
+	b.figures[loadedMemory] = megabytes(server.rss)
+	if err := b.operation(ctx, getRate, getCPU, func(ctx context.Context, ns, name string) error {
+		_, err := b.client.CoreV1().Pods(ns).Get(ctx, name, metav1.GetOptions{})
+		return err
+	}); err != nil {
+		return fmt.Errorf("get: %w", err)
+	}
+	patch := []byte(`{"metadata":{"annotations":{"bench":"patched"}}}`)
+	if err := b.operation(ctx, patchRate, patchCPU, func(ctx context.Context, ns, name string) error {
+		_, err := b.client.CoreV1().Pods(ns).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+		return err
+	}); err != nil {
+		return fmt.Errorf("patch: %w", err)
+	}
+	if err := b.measureLists(ctx); err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	if err := b.operation(ctx, deleteRate, deleteCPU, func(ctx context.Context, ns, name string) error {
+		return b.client.CoreV1().Pods(ns).Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
+	}); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	return nil
+}
+
+// operation runs f on every pod of the load, several at a time, and notes the
+// rate and the server's CPU time of one.
+func (b *bench) operation(ctx context.Context, rate, cpu figure, f func(ctx context.Context, namespace, name string) error) error {
+	n := b.plan.objects
+	wall, used, err := b.cost(func() error {
+		return parallel(ctx, n, b.plan.workers, func(ctx context.Context, i int) error {
+			ns, name := place(i)
+			return f(ctx, ns, name)
+		})
+	})
+	if err != nil {
+		return err
+	}
+	b.figures[rate] = float64(n) / wall.Seconds()
+	b.figures[cpu] = milliseconds(used) / float64(n)
+	return nil
+}
+
+// measureLists reads half and all of the pods in both formats. The bodies are
+// not decoded, so that the time is the server's and the wire's; the first list
+// of each kind is decoded to see that it is whole, and does not count.
+func (b *bench) measureLists(ctx context.Context) error {
+	for _, l := range []struct {
+		contentType string
+		namespace   string
+		want        int
+		cpu, wall   figure
+	}{
+		{protobuf, loadSpaces[0], b.plan.objects / 2, listHalfCPU, listHalfTime},
+		{protobuf, "", b.plan.objects, listAllCPU, listAllTime},
+		{jsonType, loadSpaces[0], b.plan.objects / 2, listHalfJSONCPU, listHalfJSONTime},
+		{jsonType, "", b.plan.objects, listAllJSONCPU, listAllJSONTime},
+	} {
+		client, err := b.cluster.client(l.contentType, false)
+		if err != nil {
+			return err
+		}
+		pods, err := client.CoreV1().Pods(l.namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		if len(pods.Items) != l.want {
+			return fmt.Errorf("%d pods in %q, want %d", len(pods.Items), l.namespace, l.want)
+		}
+		n := time.Duration(b.plan.lists)
+		wall, used, err := b.cost(func() error {
+			for range n {
+				if _, err := client.CoreV1().RESTClient().Get().Namespace(l.namespace).Resource("pods").DoRaw(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		b.figures[l.cpu], b.figures[l.wall] = milliseconds(used/n), milliseconds(wall/n)
+	}
+	return nil
+}

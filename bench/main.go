@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// options are what the command line chooses.
+type options struct {
+	out    string // folder of the result; empty: print only
+	binDir string // folder of proa
+	room   string // set in the inner process: the namespace it runs in
+	plan   plan
+}
+
+// plan says how much is measured.
+type plan struct {
+	starts   int           // starts of each kind, of which the median counts
+	singles  int           // pods one after the other
+	burst    int           // pods at once
+	idle     time.Duration // how long rest is watched
+	objects  int           // pods without a node; half of them in each of two namespaces
+	workers  int           // requests in flight
+	lists    int           // lists of each kind
+	watchers int
+	events   int // events that each watcher receives
+}
+
+func fullPlan() plan {
+	return plan{
+		starts: 3, singles: 10, burst: 30, idle: 30 * time.Second,
+		objects: 10_000, workers: 64, lists: 20, watchers: 100, events: 500,
+	}
+}
+
+func quickPlan() plan {
+	return plan{
+		starts: 1, singles: 3, burst: 10, idle: 3 * time.Second,
+		objects: 1_000, workers: 64, lists: 5, watchers: 20, events: 100,
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: "+err.Error())
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	if o.room == "" {
+		return runInRoom(ctx, args)
+	}
+	return measureAll(ctx, o)
+}
+
+func parse(args []string) (options, error) {
+	o := options{binDir: os.Getenv("PROA_BIN_DIR")}
+	var quick bool
+	fl := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fl.StringVar(&o.out, "out", "", "`folder` for the result (default: print only)")
+	fl.BoolVar(&quick, "quick", false, "measure less: a tenth of the objects, fewer runs; budgets are then not judged")
+	fl.StringVar(&o.room, "room", "", "network `namespace` this process is in already (for its own use)")
+	if err := fl.Parse(args); err != nil {
+		return o, err
+	}
+	o.plan = fullPlan()
+	if quick {
+		o.plan = quickPlan()
+	}
+	switch {
+	case fl.NArg() > 0:
+		return o, fmt.Errorf("unknown argument %q", fl.Arg(0))
+	case o.binDir == "":
+		return o, errors.New("PROA_BIN_DIR must name the folder of proa: use \"make bench\"")
+	case os.Geteuid() != 0:
+		return o, errors.New("containers need root: use sudo")
+	}
+	return o, nil
+}
