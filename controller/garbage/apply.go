@@ -45,7 +45,7 @@ func (c *collector) checkOne(ctx context.Context, uid types.UID) (controller.Res
 			return controller.Done, err
 		}
 	}
-	v := judge(live.OwnerReferences, states, live.Finalizers, len(n.dependents) > 0)
+	v := judge(live.OwnerReferences, states, live.Finalizers, n.dependents)
 	if len(v.drop) > 0 || v.unblock {
 		if err := c.patchOwners(ctx, n.identity, live, v); err != nil {
 			return controller.Done, err

@@ -1,6 +1,8 @@
 package garbage
 
 import (
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -29,8 +31,8 @@ type verdict struct {
 }
 
 // judge decides on a live object with owner references, given the state of each
-// owner. blocked reports that the object has dependents itself.
-func judge(owners []metav1.OwnerReference, states []ownerState, finalizers []string, blocked bool) (v verdict) {
+// owner and its own dependents.
+func judge(owners []metav1.OwnerReference, states []ownerState, finalizers []string, dependents []dependent) (v verdict) {
 	var count [3]int
 	for _, s := range states {
 		count[s]++
@@ -43,9 +45,10 @@ func judge(owners []metav1.OwnerReference, states []ownerState, finalizers []str
 		}
 		return v
 	}
-	if count[waiting] > 0 && blocked {
-		// The object is to wait for its own dependents in turn.
-		v.unblock = true
+	if count[waiting] > 0 && len(dependents) > 0 {
+		// The object is to wait for its own dependents in turn. Where one of
+		// them waits as well, they may be waiting for one another.
+		v.unblock = slices.ContainsFunc(dependents, func(d dependent) bool { return d.waits })
 		v.remove = metav1.DeletePropagationForeground
 		return v
 	}

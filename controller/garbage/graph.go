@@ -146,8 +146,9 @@ type dependent struct {
 	identity
 	// blocks the deletion of the owner in the foreground.
 	blocks bool
-	// foreground: it is being deleted in the foreground itself.
-	deleting bool
+	// deleting: it is being deleted; waits: in the foreground, so that it waits
+	// for dependents of its own.
+	deleting, waits bool
 }
 
 func (g *graph) get(uid types.UID) (seen, bool) {
@@ -159,7 +160,7 @@ func (g *graph) get(uid types.UID) (seen, bool) {
 	}
 	s := seen{identity: n.identity, virtual: n.virtual, deleting: n.deleting, foreground: n.foreground}
 	for _, d := range n.dependents {
-		x := dependent{identity: d.identity, deleting: d.deleting}
+		x := dependent{identity: d.identity, deleting: d.deleting, waits: d.deleting && d.foreground}
 		for _, r := range d.owners {
 			if r.UID == uid && r.BlockOwnerDeletion != nil && *r.BlockOwnerDeletion {
 				x.blocks = true
