@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -45,15 +46,39 @@ func newController(env controller.Env) (controller.Controller, error) {
 	c := &collector{env: env, graph: newGraph(), kinds: map[schema.GroupVersionKind]kindInfo{}}
 	c.check = controller.NewLoop("garbage", env, workers, c.checkOne)
 	c.orphan = controller.NewLoop("garbage-orphan", env, workers, c.orphanOne)
-	lists, err := discovery.ServerPreferredResources(env.Discovery)
-	if err != nil && len(lists) == 0 {
-		return nil, fmt.Errorf("find out which resources there are: %w", err)
+	return c, nil
+}
+
+// discover watches every resource that can be deleted. It tries until it has
+// learned of them all: a collector that does not see an owner would not see its
+// dependents either.
+func (c *collector) discover(ctx context.Context) error {
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		lists, err := discovery.ServerPreferredResources(c.env.Discovery)
+		if err == nil {
+			return c.watchAll(lists)
+		}
+		c.env.Log.Info("the resources of the server cannot be listed yet", "err", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.env.Clock.After(wait):
+		}
 	}
+}
+
+// Delays between attempts to find out which resources there are.
+const (
+	firstWait = 20 * time.Millisecond
+	lastWait  = 10 * time.Second
+)
+
+func (c *collector) watchAll(lists []*metav1.APIResourceList) error {
 	deletable := discovery.FilteredBy(discovery.SupportsAllVerbs{Verbs: []string{"delete", "list", "watch"}}, lists)
 	for _, list := range deletable {
 		gv, err := schema.ParseGroupVersion(list.GroupVersion)
 		if err != nil {
-			return nil, fmt.Errorf("discovery: %w", err)
+			return fmt.Errorf("discovery: %w", err)
 		}
 		for _, r := range list.APIResources {
 			gvr := gv.WithResource(r.Name)
@@ -63,11 +88,11 @@ func newController(env controller.Env) (controller.Controller, error) {
 			gvk := gv.WithKind(r.Kind)
 			c.kinds[gvk] = kindInfo{gvr, r.Namespaced}
 			if err := c.watch(gvk, gvr); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // watch keeps the graph true for one resource, through the informer that other
@@ -107,6 +132,10 @@ func (c *collector) add(w work) {
 
 // Run implements controller.Controller.
 func (c *collector) Run(ctx context.Context) error {
+	if err := c.discover(ctx); err != nil {
+		return err
+	}
+	c.env.Informers.Start(ctx.Done()) // those that nobody else has asked for
 	var wg sync.WaitGroup
 	var first, second error
 	wg.Go(func() { first = c.check.Run(ctx) })

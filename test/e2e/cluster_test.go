@@ -1,0 +1,177 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"proa/runtime/runtimetest"
+)
+
+// patience bounds every single command: what takes longer hangs.
+const patience = 90 * time.Second
+
+var clusters atomic.Int32
+
+// cluster is a Proa in a network namespace of its own.
+type cluster struct {
+	t     *testing.T
+	bin   string // directory of the programs
+	dir   string
+	netns string
+	flags []string
+}
+
+// newCluster makes the namespace and starts a cluster in it.
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("the end-to-end tests make containers and must run as root: use \"make test\"")
+	}
+	n := clusters.Add(1)
+	name := fmt.Sprintf("pe%d-%d", os.Getpid(), n)
+	// A short path: unix sockets below it must fit into 107 bytes.
+	dir, err := os.MkdirTemp("", "pe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{t: t, bin: programs(t), dir: dir, netns: name}
+	c.flags = []string{
+		"--data-dir", filepath.Join(dir, "d"), "--bridge", "pe0", "--pod-cidr", fmt.Sprintf("10.%d.0.0/24", 150+n),
+		"--cgroup-root", "/" + name, "--node-name", "node",
+	}
+	t.Cleanup(c.remove)
+	run(t, "ip", "netns", "add", name)
+	run(t, "ip", "-n", name, "link", "set", "lo", "up")
+	run(t, "ip", "-n", name, "link", "add", "up0", "type", "bridge")
+	run(t, "ip", "-n", name, "addr", "add", "192.0.2.10/24", "dev", "up0")
+	run(t, "ip", "-n", name, "link", "set", "up0", "up")
+	c.up()
+	return c
+}
+
+// programs is the directory with proa and what it needs beside it.
+func programs(t *testing.T) string {
+	t.Helper()
+	dir := runtimetest.BinDir(t)
+	proa := filepath.Join(dir, "proa")
+	if os.Getenv(runtimetest.BinDirEnv) == "" {
+		run(t, "go", "build", "-o", proa, "proa/cmd/proa")
+	}
+	return dir
+}
+
+func (c *cluster) up() {
+	c.t.Helper()
+	args := append([]string{"up", "--keep-kubeconfig"}, c.flags...)
+	if out, err := c.command("", filepath.Join(c.bin, "proa"), args...); err != nil {
+		log, _ := os.ReadFile(filepath.Join(c.dir, "d", "log", "proa.log"))
+		c.t.Fatalf("proa up: %v\n%s\n%s", err, out, tail(string(log), 40))
+	}
+}
+
+func (c *cluster) down(more ...string) {
+	c.t.Helper()
+	args := append(append([]string{"down"}, c.flags...), more...)
+	if out, err := c.command("", filepath.Join(c.bin, "proa"), args...); err != nil {
+		c.t.Errorf("proa down: %v\n%s", err, out)
+	}
+}
+
+// remove takes away all that the test has made.
+func (c *cluster) remove() {
+	if c.t.Failed() {
+		log, _ := os.ReadFile(filepath.Join(c.dir, "d", "log", "proa.log"))
+		c.t.Logf("end of the server's log:\n%s", tail(string(log), 30))
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, "d")); err == nil {
+		c.down("--purge")
+	}
+	if out, err := exec.Command("ip", "netns", "del", c.netns).CombinedOutput(); err != nil {
+		c.t.Errorf("remove the network namespace: %v: %s", err, out)
+	}
+	if err := os.RemoveAll(c.dir); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// pid of the server.
+func (c *cluster) pid() int {
+	c.t.Helper()
+	b, err := os.ReadFile(filepath.Join(c.dir, "d", "proa.lock"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return pid
+}
+
+// command runs a program inside the network namespace. Only the network is
+// another: cgroups and mounts are the machine's.
+func (c *cluster) command(stdin, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--net=/run/netns/" + c.netns, name}, args...)...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(c.dir, "d", "admin.kubeconfig"), "HOME="+c.dir)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	// What a killed command has started may hold the pipe open.
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	return out.String(), err
+}
+
+// kubectl runs kubectl, which must succeed.
+func (c *cluster) kubectl(args ...string) string {
+	c.t.Helper()
+	return c.feed("", args...)
+}
+
+// feed runs kubectl with standard input.
+func (c *cluster) feed(stdin string, args ...string) string {
+	c.t.Helper()
+	out, err := c.try(stdin, args...)
+	if err != nil {
+		c.t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (c *cluster) try(stdin string, args ...string) (string, error) {
+	return c.command(stdin, filepath.Join(c.bin, "proa"), append([]string{"kubectl"}, args...)...)
+}
+
+// want runs kubectl and checks that it prints every one of the texts.
+func (c *cluster) want(texts []string, args ...string) {
+	c.t.Helper()
+	out := c.kubectl(args...)
+	for _, s := range texts {
+		if !strings.Contains(out, s) {
+			c.t.Errorf("kubectl %s does not print %q:\n%s", strings.Join(args, " "), s, out)
+		}
+	}
+}
+
+func run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+func tail(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
