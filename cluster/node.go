@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	v1 "k8s.io/api/core/v1"
@@ -114,6 +115,10 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	client, err := s.client(&auth.User{Name: auth.NodePrefix + c.Node.Name, Groups: []string{auth.GroupNodes, auth.GroupAuthenticated}}, "kubelet")
 	if err != nil {
 		return err
+	}
+	// It must be there to be watched.
+	if err := os.MkdirAll(c.Node.StaticPodDir, 0o755); err != nil {
+		return fmt.Errorf("make the folder of static pods: %w", err)
 	}
 	serving, err := s.authority.Leaf(pki.NodeServer(c.Node.Name, s.address.String(), "127.0.0.1", "localhost"))
 	if err != nil {
