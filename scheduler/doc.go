@@ -37,4 +37,17 @@
 // A plugin is one file. [Filter] refuses nodes, in upstream's words; [Scorer]
 // rates those that remain. Both see one pod and one node and depend on nothing
 // else: that is what makes their answers worth remembering.
+//
+// # What is honoured
+//
+// Of what a pod asks for, these decide: node selector and node affinity,
+// taints and tolerations, cordons, resource requests of every kind with the
+// number of pods, host ports, priority in the queue and scheduling gates.
+// Least allocated, balance, preferred node affinity, soft taints and images
+// present rate the nodes that remain.
+//
+// Rules that depend on other pods or other objects have no plugin here:
+// affinity and anti-affinity between pods and topology spread, volumes and
+// resource claims do not take part in the choice of a node, and a pod of
+// higher priority evicts nothing.
 package scheduler
