@@ -21,6 +21,7 @@ import (
 	"proa/controller"
 	"proa/controller/clusterroleaggregation"
 	"proa/controller/deployment"
+	"proa/controller/endpoints"
 	"proa/controller/endpointslice"
 	"proa/controller/garbage"
 	"proa/controller/namespace"
@@ -43,6 +44,7 @@ func Controllers(ca []byte) []controller.Definition {
 		replicaset.ReplicaSets(),
 		replicaset.ReplicationControllers(),
 		deployment.Definition(),
+		endpoints.Definition(),
 		endpointslice.Definition(),
 		podgc.Definition(),
 		nodelifecycle.Definition(),
