@@ -50,7 +50,18 @@ func (b *bench) measureBurst(ctx context.Context) error {
 	for i := range names {
 		names[i] = fmt.Sprintf("burst-%d", i)
 	}
-	ready, gone, err := b.lives(ctx, names, func() error { return b.measureRest(ctx, restPodsMemory, restPodsCPU) })
+	before, err := readCores()
+	if err != nil {
+		return err
+	}
+	ready, gone, err := b.lives(ctx, names, func() error {
+		after, err := readCores()
+		if err != nil {
+			return err
+		}
+		b.figures[burstBusy] = after.busySince(before)
+		return b.measureRest(ctx, restPodsMemory, restPodsCPU)
+	})
 	if err != nil {
 		return err
 	}
