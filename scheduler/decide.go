@@ -30,50 +30,108 @@ func newDecider(seed uint64) *decider {
 }
 
 func (d *decider) decide(s *shape, state *nodes) Decision {
-	if grow := len(state.slots) - len(s.verdicts); grow > 0 {
-		s.verdicts = append(s.verdicts, make([]verdict, grow)...)
-	}
-	var largest [maxScorers]int64
-	feasible := 0
-	for i, n := range state.slots {
-		if n.api == nil {
-			continue
-		}
-		v := &s.verdicts[i]
-		if v.generation != n.generation {
-			d.judge(s, n, v)
-		}
-		if v.refusedBy < 0 {
-			feasible++
-			for k := range d.scorers {
-				largest[k] = max(largest[k], v.raw[k])
-			}
+	d.refresh(s, state)
+	bestScore, ties := refused, 0
+	for _, score := range s.scores {
+		if score > bestScore {
+			bestScore, ties = score, 1
+		} else if score == bestScore {
+			ties++
 		}
 	}
-	if feasible == 0 {
+	if bestScore == refused {
 		return d.explain(s, state)
 	}
-	best, bestScore, ties := -1, int64(-1), 0
-	for i, n := range state.slots {
-		if n.api == nil || s.verdicts[i].refusedBy >= 0 {
+	// Every one of the best is equally likely to be chosen.
+	skip := d.random.IntN(ties)
+	for i, score := range s.scores {
+		if score != bestScore {
 			continue
 		}
-		var score int64
-		for k, p := range d.scorers {
-			score += p.Weight() * p.Normalize(s.verdicts[i].raw[k], largest[k])
+		if skip == 0 {
+			return Decision{Node: state.slots[i].api.Name}
 		}
-		switch {
-		case score > bestScore:
-			best, bestScore, ties = i, score, 1
-		case score == bestScore:
-			// Every one of the best is equally likely to be chosen.
-			ties++
-			if d.random.IntN(ties) == 0 {
-				best = i
+		skip--
+	}
+	panic("unreachable: a best score is the score of a slot")
+}
+
+// refresh brings what the shape remembers up to date with the nodes that have
+// changed since.
+func (d *decider) refresh(s *shape, state *nodes) {
+	if grow := len(state.slots) - len(s.verdicts); grow > 0 {
+		s.verdicts = append(s.verdicts, make([]verdict, grow)...)
+		s.scores = append(s.scores, make([]int64, grow)...)
+	}
+	rescale := false
+	changed, known := state.since(s.seen)
+	if known {
+		for _, i := range changed {
+			rescale = d.renew(s, state, i) || rescale
+		}
+	} else {
+		for i := range state.slots {
+			rescale = d.renew(s, state, i) || rescale
+		}
+	}
+	s.seen = state.generation
+	if !rescale {
+		return
+	}
+	s.largest = [maxScorers]int64{}
+	for i := range s.verdicts {
+		if v := &s.verdicts[i]; s.scores[i] != refused {
+			for k := range d.scorers {
+				s.largest[k] = max(s.largest[k], v.raw[k])
 			}
 		}
 	}
-	return Decision{Node: state.slots[best].api.Name}
+	for i := range s.scores {
+		if s.scores[i] != refused {
+			s.scores[i] = d.total(s, &s.verdicts[i])
+		}
+	}
+}
+
+// renew judges a slot anew where it has changed. It reports whether the largest
+// raw score of a relative scorer may have become another, which concerns the
+// scores of all nodes.
+func (d *decider) renew(s *shape, state *nodes, i int) (rescale bool) {
+	n, v := state.slots[i], &s.verdicts[i]
+	if v.generation == n.generation {
+		return false
+	}
+	was := v.raw // zero where the node was refused
+	fits := false
+	if n.api == nil {
+		*v = verdict{generation: n.generation}
+	} else {
+		d.judge(s, n, v)
+		fits = v.refusedBy < 0
+	}
+	for k, p := range d.scorers {
+		if p.Relative() && v.raw[k] != was[k] && (v.raw[k] > s.largest[k] || was[k] == s.largest[k]) {
+			rescale = true
+		}
+	}
+	switch {
+	case !fits:
+		s.scores[i] = refused
+	case rescale:
+		// A total by the old largest score may be anything, even refused.
+		s.scores[i] = 0
+	default:
+		s.scores[i] = d.total(s, v)
+	}
+	return rescale
+}
+
+// total is the weighted sum of the normalized scores.
+func (d *decider) total(s *shape, v *verdict) (score int64) {
+	for k, p := range d.scorers {
+		score += p.Weight() * p.Normalize(v.raw[k], s.largest[k])
+	}
+	return score
 }
 
 func (d *decider) judge(s *shape, n *node, v *verdict) {

@@ -162,6 +162,13 @@ func TestRememberedVerdicts(t *testing.T) {
 			"cordon": func(t *rapid.T) {
 				s.setNode(testNode(name.Draw(t, "node"), func(n *v1.Node) { n.Spec.Unschedulable = true }))
 			},
+			"soft taints": func(t *rapid.T) {
+				var change []func(*v1.Node)
+				for i := range rapid.IntRange(1, 3).Draw(t, "taints") {
+					change = append(change, taint(fmt.Sprint("soft", i), "", v1.TaintEffectPreferNoSchedule))
+				}
+				s.setNode(testNode(name.Draw(t, "node"), change...))
+			},
 			"gone": func(t *rapid.T) { s.removeNode(name.Draw(t, "node")) },
 			"place": func(t *rapid.T) {
 				uid++
@@ -182,6 +189,7 @@ func TestRememberedVerdicts(t *testing.T) {
 				if a.Node != b.Node || a.Message != b.Message {
 					t.Fatalf("remembered %+v, fresh %+v", a, b)
 				}
+				sameScores(t, old, s)
 				ready := 0
 				for i, n := range s.slots {
 					var sum amounts
@@ -201,6 +209,35 @@ func TestRememberedVerdicts(t *testing.T) {
 			},
 		})
 	})
+}
+
+// sameScores compares what the shape remembers with the obvious computation
+// over all nodes.
+func sameScores(t *rapid.T, s *shape, state *nodes) {
+	d := newDecider(7)
+	verdicts := make([]verdict, len(state.slots))
+	var largest [maxScorers]int64
+	for i, n := range state.slots {
+		if n.api == nil {
+			continue
+		}
+		d.judge(s, n, &verdicts[i])
+		for k := range d.scorers {
+			largest[k] = max(largest[k], verdicts[i].raw[k])
+		}
+	}
+	for i, n := range state.slots {
+		want := refused
+		if n.api != nil && verdicts[i].refusedBy < 0 {
+			want = 0
+			for k, p := range d.scorers {
+				want += p.Weight() * p.Normalize(verdicts[i].raw[k], largest[k])
+			}
+		}
+		if s.scores[i] != want {
+			t.Fatalf("slot %d has score %d, want %d", i, s.scores[i], want)
+		}
+	}
 }
 
 func BenchmarkDecide5000Nodes(b *testing.B) {

@@ -10,10 +10,10 @@
 //
 // The state is a dense array of nodes. What the plugins read of a pod is its
 // [shape]: pods of one workload have the same, and share their work, because a
-// shape remembers for every node the verdict of the filters and the raw
-// scores, with the generation of the node at that time. After a pod has been
-// placed only one node has a new generation, so the next pod of the shape
-// costs one evaluation and a scan of integers, however many nodes there are.
+// shape remembers for every node the verdict of the filters and the score, and
+// the nodes keep a list of what changed last. After a pod has been placed only
+// one node has changed, so the next pod of the shape costs one evaluation and a
+// scan of a flat array of scores, however many nodes there are.
 //
 // A decision is a pure function of the nodes, the shape and a seed that is
 // logged at start, so it can be replayed.

@@ -12,6 +12,7 @@ type node struct {
 	api *v1.Node
 	// generation changes with everything that a plugin can see.
 	generation uint64
+	index      int // its slot
 
 	allocatable amounts
 	maxPods     int64
@@ -40,6 +41,9 @@ type nodes struct {
 	pods       map[types.UID]*placed
 	ready      int // nodes with an api object
 	generation uint64
+	// log holds the slots of the last changes: the newest is of generation,
+	// the one before of generation-1, and so on.
+	log []int
 }
 
 func newNodes() *nodes {
@@ -49,6 +53,20 @@ func newNodes() *nodes {
 func (s *nodes) touch(n *node) {
 	s.generation++
 	n.generation = s.generation
+	if len(s.log) > 2*len(s.slots)+1024 {
+		s.log = append(s.log[:0], s.log[len(s.log)/2:]...)
+	}
+	s.log = append(s.log, n.index)
+}
+
+// since returns the slots that changed after a generation, some more than once.
+// known is false where going through all slots is less work, or the only way.
+func (s *nodes) since(generation uint64) (slots []int, known bool) {
+	k := s.generation - generation
+	if k > uint64(len(s.log)) || k > uint64(len(s.slots)) {
+		return nil, false
+	}
+	return s.log[uint64(len(s.log))-k:], true
 }
 
 // named returns the node, making room for it where it is new.
@@ -60,9 +78,11 @@ func (s *nodes) named(name string) *node {
 	if k := len(s.free); k > 0 {
 		i := s.free[k-1]
 		s.free = s.free[:k-1]
+		n.index = i
 		s.slots[i], s.slot[name] = n, i
 	} else {
-		s.slot[name] = len(s.slots)
+		n.index = len(s.slots)
+		s.slot[name] = n.index
 		s.slots = append(s.slots, n)
 	}
 	s.touch(n)
@@ -76,7 +96,7 @@ func (s *nodes) drop(name string) {
 		return
 	}
 	delete(s.slot, name)
-	empty := &node{pods: map[types.UID]*placed{}}
+	empty := &node{index: i, pods: map[types.UID]*placed{}}
 	s.touch(empty)
 	s.slots[i] = empty
 	s.free = append(s.free, i)

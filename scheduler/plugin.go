@@ -23,6 +23,8 @@ type Scorer interface {
 	// Normalize brings a raw score to 0…maxScore, given the largest raw score
 	// among the nodes that are compared.
 	Normalize(raw, largest int64) int64
+	// Relative reports whether Normalize depends on the largest raw score.
+	Relative() bool
 }
 
 // maxScore of a normalized score.

@@ -31,6 +31,8 @@ func (imageLocality) Score(s *shape, n *node) int64 {
 	return maxScore * (sum - lo) / (hi - lo)
 }
 
+func (imageLocality) Relative() bool { return false }
+
 func (imageLocality) Normalize(raw, _ int64) int64 { return raw }
 
 // normalImage adds the tag that is meant where none is given.

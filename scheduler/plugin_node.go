@@ -74,6 +74,8 @@ func (taintToleration) Score(s *shape, n *node) int64 {
 	return count
 }
 
+func (taintToleration) Relative() bool { return true }
+
 // Normalize reverses the score: fewer taints are better.
 func (taintToleration) Normalize(raw, largest int64) int64 {
 	if largest == 0 {
@@ -105,6 +107,8 @@ func (nodeAffinity) Score(s *shape, n *node) int64 {
 	}
 	return s.preferred.Score(n.api)
 }
+
+func (nodeAffinity) Relative() bool { return true }
 
 func (nodeAffinity) Normalize(raw, largest int64) int64 {
 	if largest == 0 {

@@ -62,6 +62,8 @@ func (nodeResourcesFit) Score(s *shape, n *node) int64 {
 	return sum / count
 }
 
+func (nodeResourcesFit) Relative() bool { return false }
+
 func (nodeResourcesFit) Normalize(raw, _ int64) int64 { return raw }
 
 // balancedAllocation prefers nodes whose CPU and memory will be used in like
@@ -90,5 +92,7 @@ func (balancedAllocation) Score(s *shape, n *node) int64 {
 	// The standard deviation of two values is half their distance.
 	return int64((1 - math.Abs(cpu-mem)/2) * maxScore)
 }
+
+func (balancedAllocation) Relative() bool { return false }
 
 func (balancedAllocation) Normalize(raw, _ int64) int64 { return raw }

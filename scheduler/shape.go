@@ -21,8 +21,11 @@ type shape struct {
 	scored      amounts
 	images      []string
 
-	verdicts []verdict // by slot
-	used     uint64    // the decision that last used it, for eviction
+	verdicts []verdict         // by slot
+	scores   []int64           // by slot: the final score, or refused
+	largest  [maxScorers]int64 // raw score among the nodes that fit
+	seen     uint64            // generation of the nodes that this is true of
+	used     uint64            // the decision that last used it, for eviction
 }
 
 // verdict is what the plugins said of one node at one generation.
@@ -35,6 +38,9 @@ type verdict struct {
 }
 
 const maxScorers = 8
+
+// refused stands for the score of a node that takes no pod of the shape.
+const refused int64 = -1
 
 // shapeOf computes the shape of a pod. It fails on a pod that validation
 // should have refused.
