@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -30,7 +31,8 @@ func Main(args []string) int {
 	root := newRoot()
 	root.SetArgs(args[1:])
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "proa: "+err.Error())
+		// One line, however many things are wrong.
+		fmt.Fprintln(os.Stderr, "proa: "+strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 		return 1
 	}
 	return 0
@@ -120,7 +122,7 @@ func (f *clusterFlags) load(cmd *cobra.Command) (*cluster.Config, error) {
 		return nil, err
 	}
 	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("the configuration is not valid:\n%w", err)
+		return nil, fmt.Errorf("the configuration is not valid: %w", err)
 	}
 	return c, nil
 }

@@ -71,7 +71,7 @@ func Spawn(ctx context.Context, c *Config, f func(Progress)) error {
 	if err := Stop(context.WithoutCancel(ctx), cmd.Process.Pid, startGrace); err != nil {
 		return fmt.Errorf("%s; and %w", last.Detail, err)
 	}
-	return fmt.Errorf("%s\n(the whole story is in %s)", last.Detail, c.LogFile())
+	return fmt.Errorf("%s (the whole story is in %s)", last.Detail, c.LogFile())
 }
 
 // maxLog is the size at which a start sets the previous log aside. One old log

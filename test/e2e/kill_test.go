@@ -138,8 +138,9 @@ func leavesNothing(t *testing.T, c *cluster) {
 	if out, err := c.command("", "nft", "list", "tables"); err != nil || strings.TrimSpace(out) != "" {
 		t.Errorf("nftables tables are left: %s %v", out, err)
 	}
-	groups, err := filepath.Glob("/sys/fs/cgroup/*/" + c.netns)
-	if err != nil || len(groups) > 0 {
-		t.Errorf("cgroups are left: %v %v", groups, err)
+	for _, version := range []string{"/sys/fs/cgroup/*/", "/sys/fs/cgroup/"} {
+		if groups, err := filepath.Glob(version + c.netns); err != nil || len(groups) > 0 {
+			t.Errorf("cgroups are left: %v %v", groups, err)
+		}
 	}
 }
