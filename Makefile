@@ -15,6 +15,9 @@ GO          ?= go
 # Everything but runc is built without cgo, with the same flags, so that one
 # build cache serves the binary and its tests.
 export CGO_ENABLED := 0
+# No path of the machine that built it gets into a binary, and every checkout
+# shares one build cache.
+export GOFLAGS := -trimpath
 
 # Debian packages: a C compiler and libseccomp for runc, nftables for the pod
 # network, busybox for the example image.
