@@ -42,6 +42,9 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, c *request.Cal
 	case "/", "":
 		return s.root(w, r)
 	}
+	if s.profiles(w, r) {
+		return nil
+	}
 	return s.other(w, r)
 }
 

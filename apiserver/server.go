@@ -26,6 +26,7 @@ import (
 	"proa/apiserver/health"
 	"proa/apiserver/managed"
 	"proa/apiserver/metrics"
+	"proa/apiserver/request"
 	"proa/apiserver/rest"
 	"proa/apiserver/subresource"
 	"proa/auth"
@@ -55,6 +56,8 @@ type Config struct {
 	TLS *tls.Config
 	// Mounts are handlers of other paths (OpenAPI), by prefix.
 	Mounts []Mount
+	// Profiling serves /debug/pprof.
+	Profiling bool
 	// Checks of health: Livez are also part of Readyz, and both of healthz.
 	Livez, Readyz []health.Check
 	// Metrics are registered here and served at /metrics; a registry of its
@@ -202,6 +205,9 @@ func (s *Server) paths() metav1.RootPaths {
 		out = append(out, m.Paths...)
 	}
 	out = append(out, "/metrics", "/version")
+	if s.config.Profiling {
+		out = append(out, request.ProfilePath, request.ProfilePath+"/profile")
+	}
 	slices.Sort(out)
 	return metav1.RootPaths{Paths: slices.Compact(out)}
 }

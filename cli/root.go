@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -81,6 +82,11 @@ func (f *clusterFlags) addServer(cmd *cobra.Command) {
 	c.API.Port = intFlag(cmd, "port", "`port` of the API server, 0 for any free one (default 6443)")
 	fl.StringVar(&c.API.AdvertiseAddress, "advertise-address", "", "`address` under which others reach the API server (default the node's)")
 	fl.StringSliceVar(&c.API.Names, "tls-san", nil, "further `names` and addresses for the serving certificate")
+	fl.BoolFunc("profiling", "serve /debug/pprof to those who are authorized for it (default true)", func(s string) error {
+		yes, err := strconv.ParseBool(s)
+		c.API.Profiling = &yes
+		return err
+	})
 	fl.StringSliceVar(&c.Etcd.Servers, "etcd-servers", nil, "`URLs` of an external etcd (default: one in the process)")
 	fl.StringVar(&c.Etcd.CAFile, "etcd-cafile", "", "`file` with the certificate authority of the external etcd")
 	fl.StringVar(&c.Etcd.CertFile, "etcd-certfile", "", "client certificate `file` for the external etcd")

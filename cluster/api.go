@@ -54,6 +54,7 @@ type apiConfig struct {
 	names     []string // of the serving certificate
 	serviceIP string
 	services  netip.Prefix // of cluster IPs
+	profiling bool
 	log       *slog.Logger
 }
 
@@ -122,6 +123,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		Authenticator: who.Authenticator,
 		Authorizer:    who.Authorizer,
 		Admission:     chain,
+		Profiling:     c.profiling,
 		Connects:      registry,
 		Mounts: append(discoveryMounts(who.Discovery),
 			apiserver.Mount{Prefix: "/openapi", Handler: docs, Paths: []string{"/openapi/v2", "/openapi/v3"}}),

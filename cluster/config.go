@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 )
 
@@ -44,6 +45,9 @@ type API struct {
 	AdvertiseAddress string `json:"advertiseAddress,omitempty"`
 	// Names are further DNS names and addresses for the serving certificate.
 	Names []string `json:"names,omitempty"`
+	// Profiling serves /debug/pprof to those who are authorized for it.
+	// Default true.
+	Profiling *bool `json:"profiling,omitempty"`
 }
 
 // Etcd chooses the store.
@@ -148,6 +152,9 @@ func (c *Config) Complete() error {
 	set(&c.LogLevel, "info")
 	set(&c.API.BindAddress, "0.0.0.0")
 	setPort(&c.API.Port, 6443)
+	if c.API.Profiling == nil {
+		c.API.Profiling = ptr.To(true)
+	}
 	set(&c.Network.PodCIDR, "10.42.0.0/24")
 	set(&c.Network.ServiceCIDR, "10.43.0.0/16")
 	set(&c.Network.ClusterDomain, "cluster.local")

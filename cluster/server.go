@@ -152,7 +152,8 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 		names = append(names, c.API.AdvertiseAddress)
 	}
 	if s.api, err = startAPI(ctx, s.parts, apiConfig{
-		store: s.store, authority: s.authority, listener: listener, names: names,
+		profiling: *c.API.Profiling,
+		store:     s.store, authority: s.authority, listener: listener, names: names,
 		serviceIP: services.Masked().Addr().Next().String(), services: services, log: s.log,
 	}); err != nil {
 		return err

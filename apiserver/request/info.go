@@ -50,11 +50,14 @@ func (i *Info) GroupVersionResource() schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: i.Group, Version: i.Version, Resource: i.Resource}
 }
 
+// ProfilePath is where profiles of the process are served.
+const ProfilePath = "/debug/pprof"
+
 // LongRunning reports whether the request may take as long as it likes: it has
 // no deadline and does not count as being in flight.
 func (i *Info) LongRunning() bool {
 	if !i.IsResource {
-		return false
+		return strings.HasPrefix(i.Path, ProfilePath+"/")
 	}
 	if i.Verb == "watch" {
 		return true
