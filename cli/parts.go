@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"fmt"
-	"os"
-
 	"github.com/spf13/cobra"
 
 	"proa/cluster"
@@ -30,47 +27,48 @@ func newAPIServer() *cobra.Command {
 	return cmd
 }
 
-// remoteFlags are those of parts that use an API server.
-type remoteFlags struct{ kubeconfig, level string }
-
-func (f *remoteFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says how to reach the API server")
-	cmd.Flags().StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
+// aloneFlags are those of parts of which several may stand by.
+func aloneFlags(cmd *cobra.Command, a *cluster.Alone, level *string, port int) {
+	fl := cmd.Flags()
+	fl.StringVar(&a.Kubeconfig, "kubeconfig", "", "`file` that says how to reach the API server")
+	fl.BoolVar(&a.LeaderElect, "leader-elect", true, "work only while holding the lease in kube-system, so that several can stand by")
+	fl.StringVar(&a.BindAddress, "bind-address", "0.0.0.0", "`address` of health and metrics")
+	fl.IntVar(&a.Port, "secure-port", port, "`port` of health and metrics, 0 for none")
+	fl.StringVar(level, "log-level", "info", "debug, info, warn or error")
 	if err := cmd.MarkFlagRequired("kubeconfig"); err != nil {
 		panic(err) // the flag was defined above
 	}
 }
 
 func newControllerManager() *cobra.Command {
-	var f remoteFlags
-	var ca string
+	var a cluster.ControllersAlone
+	var level string
 	cmd := &cobra.Command{
 		Use: "controller-manager", GroupID: "parts", Args: cobra.NoArgs, Short: "Run the controllers alone",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var bundle []byte
-			if ca != "" {
-				var err error
-				if bundle, err = os.ReadFile(ca); err != nil {
-					return fmt.Errorf("root certificate authority: %w", err)
-				}
-			}
-			return cluster.RunControllers(cmd.Context(), f.kubeconfig, bundle, newLogger(f.level))
+			a.Log = newLogger(level)
+			return a.Run(cmd.Context())
 		},
 	}
-	f.add(cmd)
-	cmd.Flags().StringVar(&ca, "root-ca-file", "", "`file` with the authorities that pods verify the API server by (default: the kubeconfig's)")
+	aloneFlags(cmd, &a.Alone, &level, cluster.ControllersPort)
+	fl := cmd.Flags()
+	fl.StringVar(&a.RootCAFile, "root-ca-file", "", "`file` with the authorities that pods verify the API server by (default: the kubeconfig's)")
+	fl.StringVar(&a.SigningCertFile, "cluster-signing-cert-file", "", "`file` with the authority that signs requests for certificates (default: none does)")
+	fl.StringVar(&a.SigningKeyFile, "cluster-signing-key-file", "", "`file` with its key")
 	return cmd
 }
 
 func newScheduler() *cobra.Command {
-	var f remoteFlags
+	var a cluster.SchedulerAlone
+	var level string
 	cmd := &cobra.Command{
 		Use: "scheduler", GroupID: "parts", Args: cobra.NoArgs, Short: "Run the scheduler alone",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return cluster.RunScheduler(cmd.Context(), f.kubeconfig, newLogger(f.level))
+			a.Log = newLogger(level)
+			return a.Run(cmd.Context())
 		},
 	}
-	f.add(cmd)
+	aloneFlags(cmd, &a.Alone, &level, cluster.SchedulerPort)
 	return cmd
 }
 

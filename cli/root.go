@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -131,12 +130,4 @@ func (f *clusterFlags) load(cmd *cobra.Command) (*cluster.Config, error) {
 		return nil, fmt.Errorf("the configuration is not valid: %w", err)
 	}
 	return c, nil
-}
-
-func newLogger(level string) *slog.Logger {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		l = slog.LevelInfo
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
 }

@@ -6,6 +6,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/kubernetes"
@@ -19,6 +20,7 @@ import (
 	"proa/apiserver/local"
 	"proa/auth/serviceaccount"
 	"proa/controller"
+	"proa/controller/certificates"
 	"proa/controller/clusterroleaggregation"
 	"proa/controller/deployment"
 	"proa/controller/endpoints"
@@ -35,9 +37,10 @@ import (
 )
 
 // Controllers is the list of all controllers, in no order that matters. ca is
-// what pods verify the API server by.
-func Controllers(ca []byte) []controller.Definition {
-	return []controller.Definition{
+// what pods verify the API server by. signer issues certificates; where it is
+// nil, nobody signs what is requested.
+func Controllers(ca []byte, signer certificates.Signer) []controller.Definition {
+	all := []controller.Definition{
 		namespace.Definition(),
 		serviceaccountcontroller.Definition(),
 		rootca.Definition(ca),
@@ -52,7 +55,13 @@ func Controllers(ca []byte) []controller.Definition {
 		garbage.Definition(),
 		clusterroleaggregation.Definition(),
 		resourcequota.Definition(),
+		certificates.Approving(),
+		certificates.Cleaner(),
 	}
+	if signer != nil {
+		all = append(all, certificates.Signing(signer))
+	}
+	return all
 }
 
 // controllerClients gives every controller clients of its own identity.
@@ -68,21 +77,15 @@ type controllerClients struct {
 // kube-system.
 func localClients(handler http.Handler, log *slog.Logger) *controllerClients {
 	return &controllerClients{log: log, config: func(name string) *rest.Config {
-		return local.Config(handler, serviceaccount.User(metaNamespaceSystem, name, ""), name)
+		return local.Config(handler, serviceaccount.User(metav1.NamespaceSystem, name, ""), name)
 	}}
 }
 
-// remoteClients all use one kubeconfig.
-func remoteClients(c *rest.Config, log *slog.Logger) *controllerClients {
-	return &controllerClients{log: log, config: func(name string) *rest.Config {
-		c := rest.CopyConfig(c)
-		c.UserAgent = name
-		c.QPS = -1
-		return c
-	}}
+// remoteClients reach an API server over the wire, as service accounts of
+// kube-system, for which client requests tokens.
+func remoteClients(c *rest.Config, client kubernetes.Interface, log *slog.Logger) *controllerClients {
+	return &controllerClients{log: log, config: func(name string) *rest.Config { return asServiceAccount(c, client, name) }}
 }
-
-const metaNamespaceSystem = "kube-system"
 
 // For implements controller.Clients.
 func (f *controllerClients) For(serviceAccount string) (controller.Env, error) {

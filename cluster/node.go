@@ -116,17 +116,13 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	if err != nil {
 		return err
 	}
-	// It must be there to be watched.
-	if err := os.MkdirAll(c.Node.StaticPodDir, 0o755); err != nil {
-		return fmt.Errorf("make the folder of static pods: %w", err)
-	}
 	serving, err := s.authority.Leaf(pki.NodeServer(c.Node.Name, s.address.String(), "127.0.0.1", "localhost"))
 	if err != nil {
 		return fmt.Errorf("serving certificate of the node: %w", err)
 	}
 	tlsConfig := s.authority.ServerTLS(serving)
 	tlsConfig.ClientCAs = s.authority.Roots()
-	if err := s.startAgent(node.Config{
+	if _, err := s.startAgent(node.Config{
 		NodeName: c.Node.Name, NodeIPs: []string{s.address.String()}, NodeLabels: c.Node.Labels, Root: c.Node.Root,
 		ContainerLogs: "-", Client: client, TLS: tlsConfig, Log: s.log,
 		Kubelet: kubeletConfiguration(c, s.address.String()),
@@ -141,13 +137,17 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	return nil
 }
 
-func (s *server) startAgent(c node.Config) error {
+func (s *server) startAgent(c node.Config) (*node.Agent, error) {
+	// It must be there to be watched.
+	if err := os.MkdirAll(c.Kubelet.StaticPodPath, 0o755); err != nil {
+		return nil, fmt.Errorf("make the folder of static pods: %w", err)
+	}
 	agent, err := node.New(c)
 	if err != nil {
-		return fmt.Errorf("node agent: %w", err)
+		return nil, fmt.Errorf("node agent: %w", err)
 	}
 	s.parts.run("node agent", agent.Run)
-	return nil
+	return agent, nil
 }
 
 // kubeletConfiguration is the node's part of the configuration in upstream's

@@ -162,10 +162,10 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return err
 	}
-	if err := ensureObjects(ctx, admin); err != nil {
+	if err := ensureObjects(ctx, admin, s.authority); err != nil {
 		return err
 	}
-	if err := s.writeAdminKubeconfig(); err != nil {
+	if err := s.writeKubeconfigs(); err != nil {
 		return err
 	}
 	s.notify.Reached(StepAPI, s.url())
@@ -185,34 +185,6 @@ func (s *server) url() string {
 	return "https://" + net.JoinHostPort(host.String(), strconv.Itoa(int(s.api.address.Port())))
 }
 
-// writeAdminKubeconfig writes the operator's way in, and writes it again when
-// its certificate is renewed.
-func (s *server) writeAdminKubeconfig() error {
-	leaf, err := s.authority.Leaf(pki.Admin())
-	if err != nil {
-		return fmt.Errorf("admin certificate: %w", err)
-	}
-	path := s.config.AdminKubeconfig()
-	replaced := leaf.Replaced()
-	if err := leaf.Kubeconfig(ContextName, s.url()).Write(path); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	s.parts.run("admin kubeconfig", func(ctx context.Context) error {
-		for {
-			select {
-			case <-replaced:
-			case <-ctx.Done():
-				return nil
-			}
-			replaced = leaf.Replaced()
-			if err := leaf.Kubeconfig(ContextName, s.url()).Write(path); err != nil {
-				s.log.Error("the renewed admin certificate could not be written; restart to try again", "file", path, "err", err)
-			}
-		}
-	})
-	return nil
-}
-
 func (s *server) startControllers() {
 	clients := localClients(s.api.server.Handler(), s.log)
 	s.parts.run("controllers", func(ctx context.Context) error {
@@ -224,7 +196,7 @@ func (s *server) startControllers() {
 		m := controller.Manager{
 			Clients: clients, Informers: informer.NewFactory(shared, s.api.hub, s.api.table, 0), Clock: clock.RealClock{}, Log: s.log,
 		}
-		return m.Run(ctx, Controllers(s.authority.CA()))
+		return m.Run(ctx, Controllers(s.authority.CA(), s.authority.Signer))
 	})
 }
 

@@ -27,8 +27,9 @@ func (a *Agent) servingCertificates() (certificate.Manager, error) {
 		ips = append(ips, net.ParseIP(ip))
 	}
 	template := &x509.CertificateRequest{
-		Subject:     pkix.Name{CommonName: "system:node:" + a.cfg.NodeName, Organization: []string{"system:nodes"}},
-		DNSNames:    []string{a.cfg.Hostname},
+		Subject: pkix.Name{CommonName: "system:node:" + a.cfg.NodeName, Organization: []string{"system:nodes"}},
+		// The API binds the agent to this name; the host's it could make up.
+		DNSNames:    []string{a.cfg.NodeName},
 		IPAddresses: ips,
 	}
 	m, err := certificate.NewManager(&certificate.Config{

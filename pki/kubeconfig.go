@@ -17,6 +17,9 @@ type Kubeconfig struct {
 	Server string
 	// CA, Cert and Key are in PEM form and become part of the file.
 	CA, Cert, Key []byte
+	// CertFile and KeyFile are paths, in place of Cert and Key: a client that
+	// runs for long reads them again when they are replaced.
+	CertFile, KeyFile string
 	// Token is a bearer token, in place of Cert and Key.
 	Token string
 	// Namespace of the context; empty is "default".
@@ -43,7 +46,9 @@ func (k Kubeconfig) userName() string {
 func (k Kubeconfig) Config() *api.Config {
 	c := api.NewConfig()
 	c.Clusters[k.Name] = &api.Cluster{Server: k.Server, CertificateAuthorityData: k.CA}
-	c.AuthInfos[k.userName()] = &api.AuthInfo{ClientCertificateData: k.Cert, ClientKeyData: k.Key, Token: k.Token}
+	c.AuthInfos[k.userName()] = &api.AuthInfo{
+		ClientCertificateData: k.Cert, ClientKeyData: k.Key, ClientCertificate: k.CertFile, ClientKey: k.KeyFile, Token: k.Token,
+	}
 	c.Contexts[k.Name] = &api.Context{Cluster: k.Name, AuthInfo: k.userName(), Namespace: k.Namespace}
 	c.CurrentContext = k.Name
 	return c

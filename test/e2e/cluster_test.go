@@ -33,6 +33,14 @@ type cluster struct {
 // newCluster makes the namespace and starts a cluster in it.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
+	c := newMachine(t)
+	c.up()
+	return c
+}
+
+// newMachine makes the namespace, in which nothing runs yet.
+func newMachine(t *testing.T) *cluster {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("the end-to-end tests make containers and must run as root: use \"make test\"")
 	}
@@ -54,7 +62,6 @@ func newCluster(t *testing.T) *cluster {
 	run(t, "ip", "-n", name, "link", "add", "up0", "type", "bridge")
 	run(t, "ip", "-n", name, "addr", "add", "192.0.2.10/24", "dev", "up0")
 	run(t, "ip", "-n", name, "link", "set", "up0", "up")
-	c.up()
 	return c
 }
 

@@ -240,7 +240,9 @@ func clusterControllers() []*rbacv1.ClusterRole {
 		controllerRole("certificate-controller",
 			on("get list watch delete", "certificates.k8s.io", "certificatesigningrequests"),
 			on("update", "certificates.k8s.io", "certificatesigningrequests/status certificatesigningrequests/approval"),
-			on("approve", "certificates.k8s.io", "signers", certificatesv1.KubeAPIServerClientKubeletSignerName),
+			// Serving certificates are approved for the addresses of the node that
+			// asks, which upstream leaves to a person: controller/certificates.
+			on("approve", "certificates.k8s.io", "signers", certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.KubeletServingSignerName),
 			on("sign", "certificates.k8s.io", "signers", "kubernetes.io/legacy-unknown",
 				certificatesv1.KubeAPIServerClientSignerName,
 				certificatesv1.KubeAPIServerClientKubeletSignerName,
