@@ -26,6 +26,12 @@ type bench struct {
 	out     io.Writer // progress, for people
 }
 
+// step is one part of a run.
+type step struct {
+	name string
+	run  func(context.Context) error
+}
+
 // measureAll runs every step in a cluster that it starts and removes, prints
 // the table and writes it.
 func measureAll(ctx context.Context, o options) (err error) {
@@ -38,18 +44,19 @@ func measureAll(ctx context.Context, o options) (err error) {
 		return err
 	}
 	b := &bench{plan: o.plan, cluster: c, figures: figures{}, out: os.Stderr}
-	defer func() { err = errors.Join(err, c.down(ctx, true)) }()
-	for _, step := range []struct {
-		name string
-		run  func(context.Context) error
-	}{
+	defer func() { err = errors.Join(err, c.down(ctx, true), c.cpu.close()) }()
+	steps := []step{
 		{"starts", b.measureStarts},
 		{"rest without pods", b.measureRestEmpty},
 		{"pods one at a time", b.measureSingles},
 		{"pods at once", b.measureBurst},
 		{"requests", b.measureLoad},
 		{"watches", b.measureWatch},
-	} {
+	}
+	if o.pods {
+		steps = steps[:4]
+	}
+	for _, step := range steps {
 		fmt.Fprintf(b.out, "measuring %s\n", step.name)
 		if err := step.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)

@@ -197,3 +197,22 @@ func TestParse(t *testing.T) {
 		t.Errorf("err = %v, want one about the argument", err)
 	}
 }
+
+func TestParseUsage(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{"123\n": 123, "usage_usec 77\nuser_usec 5\n": 77} {
+		if got, err := parseUsage(text); got != want || err != nil {
+			t.Errorf("parseUsage(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	if _, err := parseUsage("nothing"); err == nil {
+		t.Error("no number is no error")
+	}
+}
+
+func TestWhatWasNotMeasuredIsNotShown(t *testing.T) {
+	t.Parallel()
+	if got := judge(figures{freshAPI: 1}, fullPlan()); len(got) != 1 {
+		t.Errorf("%d rows, want 1", len(got))
+	}
+}

@@ -30,6 +30,7 @@ type cluster struct {
 	proa string // the program
 	dir  string // its data directory: short, for the sockets below it
 	id   string
+	cpu  *account
 }
 
 func newCluster(binDir string) (*cluster, error) {
@@ -38,7 +39,11 @@ func newCluster(binDir string) (*cluster, error) {
 		return nil, fmt.Errorf("find proa: %w", err)
 	}
 	id := fmt.Sprintf("pb%d", os.Getpid())
-	return &cluster{proa: proa, dir: filepath.Join("/tmp", id), id: id}, nil
+	cpu, err := newAccount(id)
+	if err != nil {
+		return nil, err
+	}
+	return &cluster{proa: proa, dir: filepath.Join("/tmp", id), id: id, cpu: cpu}, nil
 }
 
 func (c *cluster) args(command string, more ...string) []string {
@@ -66,11 +71,20 @@ func (c *cluster) up(ctx context.Context) (t startTimes, err error) {
 	if err := cmd.Start(); err != nil {
 		return t, fmt.Errorf("start proa: %w", err)
 	}
+	// It has work to do before it starts the server; the server joins once more
+	// in case that it was faster.
+	if err := c.cpu.join(cmd.Process.Pid); err != nil {
+		return t, errors.Join(err, cmd.Cancel(), cmd.Wait())
+	}
 	t, err = c.follow(ctx, out, start)
 	if werr := cmd.Wait(); werr != nil {
-		err = fmt.Errorf("proa up: %w", werr)
+		return t, fmt.Errorf("proa up: %w", werr)
 	}
-	return t, err
+	pid, serr := c.server()
+	if err = errors.Join(err, serr); err != nil {
+		return t, err
+	}
+	return t, c.cpu.join(pid)
 }
 
 // follow reads what "proa up" tells, and notes when the API server answers and

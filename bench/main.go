@@ -16,6 +16,7 @@ type options struct {
 	out    string // folder of the result; empty: print only
 	binDir string // folder of proa
 	room   string // set in the inner process: the namespace it runs in
+	pods   bool   // only the steps with containers, and those before them
 	plan   plan
 }
 
@@ -73,6 +74,7 @@ func parse(args []string) (options, error) {
 	fl := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fl.StringVar(&o.out, "out", "", "`folder` for the result (default: print only)")
 	fl.BoolVar(&quick, "quick", false, "measure less: a tenth of the objects, fewer runs; budgets are then not judged")
+	fl.BoolVar(&o.pods, "pods", false, "measure starts, rest and pods only")
 	fl.StringVar(&o.room, "room", "", "network `namespace` this process is in already (for its own use)")
 	if err := fl.Parse(args); err != nil {
 		return o, err

@@ -22,24 +22,32 @@ func helloPod(name string) *v1.Pod {
 	}
 }
 
+// life is how long pods took to be seen Ready and to be seen gone, and the CPU
+// time of everything meanwhile.
+type life struct {
+	ready, gone       time.Duration
+	readyCPU, goneCPU time.Duration
+}
+
 // measureSingles creates and deletes one pod after the other. The first fills
 // the caches of the runtime and does not count.
 func (b *bench) measureSingles(ctx context.Context) error {
 	if err := b.namespace(ctx, containerSpace); err != nil {
 		return err
 	}
-	var ready, gone []time.Duration
+	var ready, gone, cpu []time.Duration
 	for i := range b.plan.singles + 1 {
-		r, g, err := b.lives(ctx, []string{fmt.Sprintf("single-%d", i)}, nil)
+		l, err := b.lives(ctx, []string{fmt.Sprintf("single-%d", i)}, nil)
 		if err != nil {
 			return err
 		}
 		if i > 0 {
-			ready, gone = append(ready, r), append(gone, g)
+			ready, gone, cpu = append(ready, l.ready), append(gone, l.gone), append(cpu, l.readyCPU+l.goneCPU)
 		}
 	}
 	b.figures[podReady] = milliseconds(median(ready))
 	b.figures[podGone] = milliseconds(median(gone))
+	b.figures[podCPU] = milliseconds(median(cpu))
 	return nil
 }
 
@@ -54,7 +62,7 @@ func (b *bench) measureBurst(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ready, gone, err := b.lives(ctx, names, func() error {
+	l, err := b.lives(ctx, names, func() error {
 		after, err := readCores()
 		if err != nil {
 			return err
@@ -65,48 +73,67 @@ func (b *bench) measureBurst(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.figures[burstRate] = float64(len(names)) / ready.Seconds()
-	b.figures[burstGone] = milliseconds(gone)
+	n := float64(len(names))
+	b.figures[burstRate] = n / l.ready.Seconds()
+	b.figures[burstCPU] = milliseconds(l.readyCPU) / n
+	b.figures[burstGone] = milliseconds(l.gone)
+	b.figures[burstGoneCPU] = milliseconds(l.goneCPU) / n
 	return nil
 }
 
 // lives creates pods at once and deletes them again with the grace that they
-// have by default. It returns the time from the first create until all were
-// seen Ready, and from the first delete until all were seen gone. While they
-// are Ready it calls meanwhile, if there is one.
-func (b *bench) lives(ctx context.Context, names []string, meanwhile func() error) (ready, gone time.Duration, err error) {
+// have by default. It measures from the first create until all were seen Ready,
+// and from the first delete until all were seen gone. While they are Ready it
+// calls meanwhile, if there is one.
+func (b *bench) lives(ctx context.Context, names []string, meanwhile func() error) (l life, err error) {
 	pods := b.client.CoreV1().Pods(containerSpace)
 	w, err := pods.Watch(ctx, metav1.ListOptions{})
 	if err != nil {
-		return 0, 0, fmt.Errorf("watch pods: %w", err)
+		return l, fmt.Errorf("watch pods: %w", err)
 	}
 	defer w.Stop()
-	start := time.Now()
-	if err := parallel(ctx, len(names), len(names), func(ctx context.Context, i int) error {
-		_, err := pods.Create(ctx, helloPod(names[i]), metav1.CreateOptions{})
-		return err
-	}); err != nil {
-		return 0, 0, fmt.Errorf("create pods: %w", err)
+	l.ready, l.readyCPU, err = b.costOfAll(func() error {
+		if err := parallel(ctx, len(names), len(names), func(ctx context.Context, i int) error {
+			_, err := pods.Create(ctx, helloPod(names[i]), metav1.CreateOptions{})
+			return err
+		}); err != nil {
+			return fmt.Errorf("create pods: %w", err)
+		}
+		return await(ctx, w.ResultChan(), names, isReady)
+	})
+	if err != nil {
+		return l, err
 	}
-	if err := await(ctx, w.ResultChan(), names, isReady); err != nil {
-		return 0, 0, err
-	}
-	ready = time.Since(start)
 	if meanwhile != nil {
 		if err := meanwhile(); err != nil {
-			return 0, 0, err
+			return l, err
 		}
 	}
-	start = time.Now()
-	if err := parallel(ctx, len(names), len(names), func(ctx context.Context, i int) error {
-		return pods.Delete(ctx, names[i], metav1.DeleteOptions{})
-	}); err != nil {
-		return 0, 0, fmt.Errorf("delete pods: %w", err)
-	}
-	if err := await(ctx, w.ResultChan(), names, func(e watch.Event, _ *v1.Pod) bool { return e.Type == watch.Deleted }); err != nil {
+	l.gone, l.goneCPU, err = b.costOfAll(func() error {
+		if err := parallel(ctx, len(names), len(names), func(ctx context.Context, i int) error {
+			return pods.Delete(ctx, names[i], metav1.DeleteOptions{})
+		}); err != nil {
+			return fmt.Errorf("delete pods: %w", err)
+		}
+		return await(ctx, w.ResultChan(), names, func(e watch.Event, _ *v1.Pod) bool { return e.Type == watch.Deleted })
+	})
+	return l, err
+}
+
+// costOfAll runs f and returns the time it took and the CPU time of the server,
+// of all that it has started, and of the pods.
+func (b *bench) costOfAll(f func() error) (wall, cpu time.Duration, err error) {
+	before, err := b.cluster.cpu.used()
+	if err != nil {
 		return 0, 0, err
 	}
-	return ready, time.Since(start), nil
+	start := time.Now()
+	if err := f(); err != nil {
+		return 0, 0, err
+	}
+	wall = time.Since(start)
+	after, err := b.cluster.cpu.used()
+	return wall, after - before, err
 }
 
 // podLimit is when a pod that does not get on fails the run.
