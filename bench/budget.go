@@ -101,7 +101,7 @@ type row struct {
 // rows are the table, in the order in which it is read.
 func rows(p plan) []row {
 	count := func(format string, n int) string { return fmt.Sprintf(format, n) }
-	const tree = "one process holds API server, etcd, controllers, agent and containerd; each pod adds a shim"
+	const tree = "one process holds API server, etcd, controllers, agent and containerd; every 16 pods add a shim"
 	return []row{
 		{work: "exec → API ready, fresh data", figure: freshAPI, unit: "ms", budget: "≤ 1 s (3.0–3.9 s)", limit: atMost(1000), why: "keys and certificates are made and the first etcd log is laid out and synced"},
 		{work: "exec → node Ready, fresh data", figure: freshNode, unit: "ms"},

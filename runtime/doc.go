@@ -7,9 +7,9 @@
 //	runtime/cri ── socket ───────────────────── runtime/images
 //	                │
 //	        runtime/embedded: containerd's plugins in this process ── exec ── CNI plugins (network/cni)
-//	                │ ttrpc, one socket per pod
-//	          runtime/shim: containerd's shim for runc, one process per pod; survives this process
-//	                ├── pause, in the pod's namespaces (runtime/sandbox says how)
+//	                │ ttrpc
+//	          runtime/shim: containerd's shim for runc, a process for up to 16 pods; survives this process
+//	                ├── pause, in each pod's namespaces (runtime/sandbox says how)
 //	                └── exec ── runc ── containers
 //
 // The agent knows nothing but CRI. The embedded runtime is the default because
@@ -20,8 +20,9 @@
 // machine, from what is on disk and in /proc, whether or not a runtime is alive
 // to help.
 //
-// A restart is no event for containers: shims that a pod was started with to the
-// end are found again, and half-started ones are ended (TestKilledWhileStarting).
+// A restart is no event for containers: shims are found again, with the pods that
+// they hold, and half-started pods are ended (TestKilledWhileStarting). The end of a
+// shim is the end of its own pods, and of no others (TestShimsAreApart).
 //
 // runtime/runtimetest starts all of this for tests of packages that need real
 // containers.

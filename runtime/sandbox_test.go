@@ -235,6 +235,11 @@ func TestSandboxDies(t *testing.T) {
 			t.Fatal(err)
 		}
 		pause := number(t, st.Info["info"], `"pid":`)
+		status, err := conn.Runtime.ContainerStatus(ctx, id, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := number(t, status.Info["info"], `"pid":`)
 		target := pause
 		if victim == "shim" {
 			target = parent(t, pause)
@@ -252,6 +257,9 @@ func TestSandboxDies(t *testing.T) {
 		}
 		if victim == "shim" {
 			sink.wait(t, id, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
+			if _, err := os.Stat(fmt.Sprintf("/proc/%d/root/bin", first)); err == nil {
+				t.Error("a container outlived its shim")
+			}
 		}
 		if err := conn.Runtime.StopPodSandbox(ctx, sb); err != nil {
 			t.Errorf("stop after %s died: %v", victim, err)
@@ -264,6 +272,72 @@ func TestSandboxDies(t *testing.T) {
 		}
 		sc.Metadata.Attempt = uint32(i + 1)
 		addContainer(t, env, conn, startSandbox(t, conn, sc), "a", sc, nil)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// The end of a shim is the end of its own pods only. The pods of another go on, and
+// so do those of a shim that was started by a runtime before.
+func TestShimsAreApart(t *testing.T) {
+	t.Parallel()
+	env := runtimetest.New(t)
+	env.Config.PodsPerShim = 2
+	child := env.StartChild(t)
+	conn := env.Connect(t)
+	ctx := context.Background()
+	var ids, sandboxes []string
+	var pauses []int
+	for i := range 5 {
+		sc := env.SandboxConfig(fmt.Sprintf("p%d", i))
+		sb := startSandbox(t, conn, sc)
+		sandboxes, ids = append(sandboxes, sb), append(ids, addContainer(t, env, conn, sb, "a", sc, nil))
+		st, err := conn.Runtime.PodSandboxStatus(ctx, sb, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pauses = append(pauses, number(t, st.Info["info"], `"pid":`))
+	}
+	if n := len(shimsOf(t, env)); n != 3 {
+		t.Errorf("%d shims hold 5 pods, want 3", n)
+	}
+	child.Kill()
+	// One dies while nobody looks, another under the eyes of the next runtime.
+	if err := unix.Kill(parent(t, pauses[4]), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	env.StartChild(t)
+	conn = env.Connect(t)
+	sink := newRecorder()
+	watching, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- cri.Watch(watching, conn.Runtime, sink, realClock, env.Config.Logger) }()
+	<-sink.connected
+	if err := unix.Kill(parent(t, pauses[0]), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	sink.wait(t, ids[0], runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
+	sink.wait(t, ids[1], runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
+	for i, want := range []runtimeapi.ContainerState{
+		runtimeapi.ContainerState_CONTAINER_EXITED, runtimeapi.ContainerState_CONTAINER_EXITED,
+		runtimeapi.ContainerState_CONTAINER_RUNNING, runtimeapi.ContainerState_CONTAINER_RUNNING,
+		runtimeapi.ContainerState_CONTAINER_EXITED,
+	} {
+		st, err := conn.Runtime.ContainerStatus(ctx, ids[i], false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Status.State != want {
+			t.Errorf("container %d is %s, want %s", i, st.Status.State, want)
+		}
+	}
+	if got := run(t, conn, ids[2], "echo alive"); got != "alive" {
+		t.Errorf("in a pod of another shim: %q", got)
+	}
+	for _, sb := range sandboxes {
+		removeSandbox(t, conn, sb)
 	}
 	stop()
 	if err := <-done; err != nil {

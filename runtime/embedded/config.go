@@ -55,6 +55,11 @@ type Config struct {
 	// overlayfs first.
 	Snapshotter string
 
+	// PodsPerShim bounds how many pods one shim process holds, and so what ends
+	// if that process is killed. A shim takes some 20 MB, whatever it holds.
+	// Default: 16.
+	PodsPerShim int
+
 	// RegistryConfigPath is the colon-separated list of directories with
 	// per-registry hosts.toml files. Default: Root/certs.d, which need not
 	// exist.
@@ -88,6 +93,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SandboxImage == "" {
 		c.SandboxImage = DefaultSandboxImage
+	}
+	if c.PodsPerShim == 0 {
+		c.PodsPerShim = 16
 	}
 	if c.RegistryConfigPath == "" {
 		c.RegistryConfigPath = filepath.Join(c.Root, "certs.d")
@@ -128,6 +136,9 @@ func (c Config) validate() error {
 	case "", snapshotterOverlay, snapshotterNative:
 	default:
 		errs = append(errs, fmt.Errorf("Snapshotter %q is not one of %q, %q", c.Snapshotter, snapshotterOverlay, snapshotterNative))
+	}
+	if c.PodsPerShim < 1 {
+		errs = append(errs, errors.New("PodsPerShim must be at least 1"))
 	}
 	if c.StatsPeriod < time.Second || c.ImageStatsPeriod < time.Second {
 		errs = append(errs, errors.New("StatsPeriod and ImageStatsPeriod must be at least one second"))

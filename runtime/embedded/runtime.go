@@ -205,7 +205,7 @@ func (r *Runtime) pruneSandboxes(ctx context.Context) {
 	for _, sb := range all {
 		known[sb.ID] = true
 	}
-	s.prune(known)
+	s.prune(ctx, known)
 }
 
 // criNamespace is containerd's namespace for everything of CRI's.

@@ -15,9 +15,7 @@ import (
 	apitypes "github.com/containerd/containerd/api/types"
 	csandbox "github.com/containerd/containerd/v2/core/sandbox"
 	"github.com/containerd/containerd/v2/plugins"
-	"github.com/containerd/errdefs"
 	"github.com/containerd/plugin"
-	"github.com/containerd/ttrpc"
 	"github.com/containerd/typeurl/v2"
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -33,14 +31,13 @@ const sandboxerID = "proa"
 // sandbox for ordinary pods, upstream's for the others.
 //
 // It does what the shim cannot, because CRI decides it or looks for it on the
-// host: the files and the shared memory that all containers of a pod have. The
-// rest is containerd's own controller for shims that serve the sandbox API.
+// host: the files and the shared memory that all containers of a pod have.
 type sandboxer struct {
 	light csandbox.Controller
 	full  csandbox.Controller
 	dirs  sandboxDirs
+	shims *shims
 	log   *slog.Logger
-	now   func() time.Time
 
 	// viaFull are the sandboxes that upstream's controller was given. After a
 	// restart CRI finds those under upstream's own name.
@@ -56,17 +53,17 @@ func sandboxerPlugin(c Config) plugin.Registration {
 		Type: plugins.SandboxControllerPlugin,
 		ID:   sandboxerID,
 		InitFn: func(ic *plugin.InitContext) (any, error) {
-			light, err := ic.GetByID(plugins.SandboxControllerPlugin, "shim")
-			if err != nil {
-				return nil, err
-			}
 			full, err := ic.GetByID(plugins.PodSandboxPlugin, "podsandbox")
 			if err != nil {
 				return nil, err
 			}
+			shims := newShims(c)
+			if err := shims.adopt(ic.Context); err != nil {
+				return nil, err
+			}
 			return &sandboxer{
-				light: light.(csandbox.Controller), full: full.(csandbox.Controller),
-				dirs: newSandboxDirs(c), log: c.Logger, now: time.Now, viaFull: map[string]bool{},
+				light: &lightSandboxes{shims, time.Now}, shims: shims, full: full.(csandbox.Controller),
+				dirs: newSandboxDirs(c), log: c.Logger, viaFull: map[string]bool{},
 			}, nil
 		},
 	}
@@ -174,19 +171,14 @@ func (s *sandboxer) Shutdown(ctx context.Context, id string) error {
 		}
 		return err
 	}
-	// The shim may be dead; its leftovers are removed all the same.
-	err := s.light.Shutdown(ctx, id)
-	if isClosed(err) {
-		err = nil
+	if err := s.light.Shutdown(ctx, id); err != nil {
+		return err
 	}
-	return errors.Join(err, s.dirs.remove(id))
+	return s.dirs.remove(id)
 }
 
-// isClosed tells that a shim ended while it was spoken to, or a moment before, so
-// that containerd has not taken note yet.
-func isClosed(err error) bool {
-	return errors.Is(err, ttrpc.ErrClosed) || errdefs.IsUnavailable(err)
-}
+// Close lets go of the shims.
+func (s *sandboxer) Close() error { return s.shims.Close() }
 
 func (s *sandboxer) markFull(id string) {
 	s.mu.Lock()
@@ -222,11 +214,7 @@ func (s *sandboxer) Platform(ctx context.Context, id string) (imagespec.Platform
 
 // Stop ends the sandbox's process.
 func (s *sandboxer) Stop(ctx context.Context, id string, opts ...csandbox.StopOpt) error {
-	err := s.of(id).Stop(ctx, id, opts...)
-	if isClosed(err) {
-		return nil
-	}
-	return err
+	return s.of(id).Stop(ctx, id, opts...)
 }
 
 // Wait returns when the sandbox has ended.
@@ -236,11 +224,7 @@ func (s *sandboxer) Wait(ctx context.Context, id string) (csandbox.ExitStatus, e
 
 // Status asks for a sandbox's state.
 func (s *sandboxer) Status(ctx context.Context, id string, verbose bool) (csandbox.ControllerStatus, error) {
-	st, err := s.of(id).Status(ctx, id, verbose)
-	if isClosed(err) {
-		return csandbox.ControllerStatus{SandboxID: id, State: sandbox.NotReady, ExitedAt: s.now()}, nil
-	}
-	return st, err
+	return s.of(id).Status(ctx, id, verbose)
 }
 
 // Metrics of the sandbox's process.
@@ -255,12 +239,12 @@ func (s *sandboxer) Update(ctx context.Context, id string, info csandbox.Sandbox
 
 // prune removes what sandboxes left that are not known any more: after a reboot,
 // or when their shim died with them.
-func (s *sandboxer) prune(known map[string]bool) {
+func (s *sandboxer) prune(ctx context.Context, known map[string]bool) {
 	for _, id := range s.dirs.list() {
 		if known[id] {
 			continue
 		}
-		if err := s.dirs.remove(id); err != nil {
+		if err := s.Shutdown(ctx, id); err != nil {
 			s.log.Warn("cannot remove the files of a sandbox that is gone", "sandbox", id, "err", err)
 		}
 	}

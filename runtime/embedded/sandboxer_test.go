@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -115,8 +116,9 @@ func TestSandboxDirs(t *testing.T) {
 	if got := d.list(); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("list: %v", got)
 	}
-	s := &sandboxer{dirs: d, log: slog.New(slog.DiscardHandler)}
-	s.prune(map[string]bool{"a": true})
+	none := newShims(Config{State: dir, Logger: slog.New(slog.DiscardHandler)})
+	s := &sandboxer{dirs: d, shims: none, light: &lightSandboxes{none, time.Now}, log: none.log}
+	s.prune(t.Context(), map[string]bool{"a": true})
 	if got := d.list(); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("after pruning: %v", got)
 	}

@@ -36,6 +36,23 @@ func newSandboxDirs(c Config) sandboxDirs {
 	}
 }
 
+// shimFile in a sandbox's directory names its shim.
+const shimFile = "shim"
+
+// note records which shim a sandbox is given to, before it is.
+func (d sandboxDirs) note(id, shim string) error {
+	return os.WriteFile(filepath.Join(d.files, id, shimFile), []byte(shim), 0o600)
+}
+
+// noted is the shim of a sandbox, or "".
+func (d sandboxDirs) noted(id string) string {
+	b, err := os.ReadFile(filepath.Join(d.files, id, shimFile))
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
 // shmSize is the size of a pod's /dev/shm in bytes, as upstream has it.
 const shmSize = 64 << 20
 

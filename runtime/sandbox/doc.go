@@ -3,8 +3,8 @@
 //
 // Upstream a pod sandbox is a container like any other: an image, a snapshot, two
 // runs of runc, a seccomp filter, a cgroup, around a process that does nothing.
-// That is more than half of what starting a pod costs. Here the shim, which the
-// pod needs anyway, makes the namespaces itself and starts the pause program in
+// That is more than half of what starting a pod costs. Here the shim, which its
+// containers need anyway, makes the namespaces itself and starts the pause program in
 // them directly, which takes a few milliseconds.
 //
 // What isolates that process, since it is no container:
@@ -23,5 +23,5 @@
 // Pods that need more of their sandbox (a user namespace, an SELinux label) get
 // upstream's, see the sandbox controller in runtime/embedded.
 //
-// The package has no dependencies, because the shim stays in memory once per pod.
+// The package has no dependencies, because the shim stays in memory.
 package sandbox

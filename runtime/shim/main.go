@@ -1,26 +1,26 @@
-// Command containerd-shim-runc-v2 is the process that stays with a pod: it holds
-// the pod's sandbox and is the parent of its containers, so that the node may be
+// Command containerd-shim-runc-v2 is the process that stays with pods: it holds
+// their sandboxes and is the parent of their containers, so that the node may be
 // killed and started again beside them.
 //
-// It is containerd's shim for runc, unchanged, with one service more: containerd's
-// sandbox API, served by making the pod's namespaces directly (package sandbox
-// says why). It has the name of the original because containerd treats a shim of
-// this name as known, and would run any other one an extra time for each
-// container to ask about it.
+// It is containerd's shim for runc, unchanged. With -shared it serves many pods,
+// and one service more: containerd's sandbox API, by making the namespaces of
+// pods directly (package sandbox says why). It has the name of the original
+// because containerd treats a shim of this name as known, and would run any other
+// one an extra time for each container to ask about it.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
-	bootapi "github.com/containerd/containerd/api/runtime/bootstrap/v1"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
-	_ "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task/plugin"
+	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/containerd/v2/pkg/shutdown"
 	"github.com/containerd/containerd/v2/plugins"
@@ -29,47 +29,62 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+var shared = flag.Bool("shared", false, "serve the pods of a node until told to end, not one task or pod")
+
 func main() {
 	registry.Register(&plugin.Registration{
 		Type:     plugins.TTRPCPlugin,
-		ID:       "sandbox",
-		Requires: []plugin.Type{plugins.InternalPlugin},
-		InitFn: func(ic *plugin.InitContext) (any, error) {
-			s, err := ic.GetByID(plugins.InternalPlugin, "shutdown")
-			if err != nil {
-				return nil, err
+		ID:       "task",
+		Requires: []plugin.Type{plugins.EventPlugin, plugins.InternalPlugin},
+		InitFn:   newTasks,
+	})
+	registry.Register(&plugin.Registration{
+		Type: plugins.TTRPCPlugin,
+		ID:   "sandbox",
+		InitFn: func(*plugin.InitContext) (any, error) {
+			if !*shared {
+				return struct{}{}, nil // no service
 			}
-			return newService(s.(shutdown.Service)), nil
+			return newService(), nil
 		},
 	})
-	shim.RunShim(context.Background(), starter{manager.NewShimManager(plugins.RuntimeRuncV2)})
+	shim.RunShim(context.Background(), stopper{manager.NewShimManager(plugins.RuntimeRuncV2)})
 }
 
-// starter is containerd's own, for bundles without a specification too: those of
-// sandboxes.
-type starter struct{ shim.Shim }
-
-// specFile is read by the original for the pod that a container belongs to.
-const specFile = "config.json"
-
-func (s starter) Start(ctx context.Context, p *bootapi.BootstrapParams) (*bootapi.BootstrapResult, error) {
-	if _, err := os.Stat(specFile); errors.Is(err, fs.ErrNotExist) {
-		if err := os.WriteFile(specFile, []byte("{}"), 0o600); err != nil {
-			return nil, fmt.Errorf("sandbox bundle: %w", err)
-		}
+// newTasks makes containerd's own service for containers.
+func newTasks(ic *plugin.InitContext) (any, error) {
+	events, err := ic.GetByID(plugins.EventPlugin, "publisher")
+	if err != nil {
+		return nil, err
 	}
-	return s.Shim.Start(ctx, p)
+	end, err := ic.GetByID(plugins.InternalPlugin, "shutdown")
+	if err != nil {
+		return nil, err
+	}
+	sd := end.(shutdown.Service)
+	if *shared {
+		sd = lasting{sd}
+	}
+	return task.NewTaskService(ic.Context, events.(shim.Publisher), sd)
 }
+
+// lasting keeps a shared shim alive when containerd, which has cleaned up after
+// the only container, takes it for that container's own. Signals end it.
+type lasting struct{ shutdown.Service }
+
+func (lasting) Shutdown() {}
+
+// stopper is containerd's own, for bundles in which no container was made too.
+type stopper struct{ shim.Shim }
 
 // taskFile is in the bundles that runc was called for.
 const taskFile = "runtime"
 
-// Stop cleans up after a shim that ended. A sandbox's bundle has nothing that runc
-// would know: pause died with its parent.
-func (s starter) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
+// Stop cleans up after a container whose shim ended.
+func (s stopper) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 	cwd, err := os.Getwd()
 	if err != nil {
-		return shim.StopStatus{}, fmt.Errorf("sandbox bundle: %w", err)
+		return shim.StopStatus{}, fmt.Errorf("container bundle: %w", err)
 	}
 	_, err = os.Stat(filepath.Join(filepath.Dir(cwd), id, taskFile))
 	if errors.Is(err, fs.ErrNotExist) {

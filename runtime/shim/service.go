@@ -10,7 +10,6 @@ import (
 
 	api "github.com/containerd/containerd/api/runtime/sandbox/v1"
 	"github.com/containerd/containerd/api/types"
-	"github.com/containerd/containerd/v2/pkg/shutdown"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/ttrpc"
@@ -19,18 +18,23 @@ import (
 	"proa/runtime/sandbox"
 )
 
-// service is the sandbox API of the one pod that this process is for.
+// service is the sandbox API of the pods that this process holds.
 type service struct {
-	shutdown shutdown.Service
+	mu   sync.Mutex
+	pods map[string]*pod
+}
+
+// pod is the sandbox of one.
+type pod struct {
+	id   string
+	spec sandbox.Spec
 
 	mu      sync.Mutex
-	id      string
-	spec    sandbox.Spec
 	pause   *pauseProcess // nil until started
 	created time.Time
 }
 
-func newService(s shutdown.Service) *service { return &service{shutdown: s} }
+func newService() *service { return &service{pods: map[string]*pod{}} }
 
 var _ api.TTRPCSandboxService = (*service)(nil)
 
@@ -42,11 +46,6 @@ func (s *service) RegisterTTRPC(srv *ttrpc.Server) error {
 
 // CreateSandbox takes the specification.
 func (s *service) CreateSandbox(_ context.Context, r *api.CreateSandboxRequest) (*api.CreateSandboxResponse, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.id != "" {
-		return nil, errgrpc.ToGRPCf(errdefs.ErrAlreadyExists, "this shim is for sandbox %s", s.id)
-	}
 	if r.GetOptions().GetTypeUrl() != sandbox.SpecType {
 		return nil, errgrpc.ToGRPCf(errdefs.ErrInvalidArgument, "sandbox options are of type %q", r.GetOptions().GetTypeUrl())
 	}
@@ -58,47 +57,55 @@ func (s *service) CreateSandbox(_ context.Context, r *api.CreateSandboxRequest) 
 	if err := spec.Validate(); err != nil {
 		return nil, errgrpc.ToGRPCf(errdefs.ErrInvalidArgument, "%v", err)
 	}
-	s.id, s.spec = r.GetSandboxID(), spec
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pods[r.GetSandboxID()] != nil {
+		return nil, errgrpc.ToGRPCf(errdefs.ErrAlreadyExists, "sandbox %s", r.GetSandboxID())
+	}
+	s.pods[r.GetSandboxID()] = &pod{id: r.GetSandboxID(), spec: spec}
 	return &api.CreateSandboxResponse{}, nil
 }
 
 // StartSandbox makes the namespaces and starts pause in them.
 func (s *service) StartSandbox(_ context.Context, r *api.StartSandboxRequest) (*api.StartSandboxResponse, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.check(r.GetSandboxID()); err != nil {
+	p, err := s.get(r.GetSandboxID())
+	if err != nil {
 		return nil, err
 	}
-	if s.pause != nil {
-		return nil, errgrpc.ToGRPCf(errdefs.ErrAlreadyExists, "sandbox %s was started", s.id)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pause != nil {
+		return nil, errgrpc.ToGRPCf(errdefs.ErrAlreadyExists, "sandbox %s was started", p.id)
 	}
-	p, err := startPause(s.spec)
+	pause, err := startPause(p.spec)
 	if err != nil {
-		return nil, errgrpc.ToGRPC(fmt.Errorf("sandbox %s: %w", s.id, err))
+		return nil, errgrpc.ToGRPC(fmt.Errorf("sandbox %s: %w", p.id, err))
 	}
-	s.pause, s.created = p, time.Now()
-	return &api.StartSandboxResponse{Pid: uint32(p.pid), CreatedAt: timestamppb.New(s.created)}, nil
+	p.pause, p.created = pause, time.Now()
+	return &api.StartSandboxResponse{Pid: uint32(pause.pid), CreatedAt: timestamppb.New(p.created)}, nil
 }
 
-// check tells whether a call is for this shim's sandbox. The caller holds mu.
-func (s *service) check(id string) error {
-	if id != s.id {
-		return errgrpc.ToGRPCf(errdefs.ErrNotFound, "sandbox %s", id)
+func (s *service) get(id string) (*pod, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.pods[id]; p != nil {
+		return p, nil
 	}
-	return nil
+	return nil, errgrpc.ToGRPCf(errdefs.ErrNotFound, "sandbox %s", id)
 }
 
 // started returns the pause process of a started sandbox.
 func (s *service) started(id string) (*pauseProcess, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.check(id); err != nil {
+	p, err := s.get(id)
+	if err != nil {
 		return nil, err
 	}
-	if s.pause == nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pause == nil {
 		return nil, errgrpc.ToGRPCf(errdefs.ErrNotFound, "sandbox %s was not started", id)
 	}
-	return s.pause, nil
+	return p.pause, nil
 }
 
 // StopSandbox ends pause, and with it the namespaces that nobody else is in. It
@@ -130,20 +137,21 @@ func (s *service) WaitSandbox(ctx context.Context, r *api.WaitSandboxRequest) (*
 
 // SandboxStatus tells whether the pod has its namespaces.
 func (s *service) SandboxStatus(_ context.Context, r *api.SandboxStatusRequest) (*api.SandboxStatusResponse, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.check(r.GetSandboxID()); err != nil {
+	p, err := s.get(r.GetSandboxID())
+	if err != nil {
 		return nil, err
 	}
-	resp := &api.SandboxStatusResponse{SandboxID: s.id, State: sandbox.NotReady, CreatedAt: timestamppb.New(s.created)}
-	if s.pause == nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	resp := &api.SandboxStatusResponse{SandboxID: p.id, State: sandbox.NotReady, CreatedAt: timestamppb.New(p.created)}
+	if p.pause == nil {
 		return resp, nil
 	}
-	resp.Pid = uint32(s.pause.pid)
+	resp.Pid = uint32(p.pause.pid)
 	select {
-	case <-s.pause.done:
+	case <-p.pause.done:
 		resp.Pid = 0
-		resp.ExitedAt = timestamppb.New(s.pause.exited)
+		resp.ExitedAt = timestamppb.New(p.pause.exited)
 	default:
 		resp.State = sandbox.Ready
 	}
@@ -151,7 +159,7 @@ func (s *service) SandboxStatus(_ context.Context, r *api.SandboxStatusRequest) 
 		info, err := json.Marshal(struct {
 			PID  uint32       `json:"pid"`
 			Spec sandbox.Spec `json:"sandbox"`
-		}{resp.Pid, s.spec})
+		}{resp.Pid, p.spec})
 		if err != nil {
 			return nil, errgrpc.ToGRPC(err)
 		}
@@ -170,26 +178,22 @@ func (s *service) PingSandbox(context.Context, *api.PingRequest) (*api.PingRespo
 	return &api.PingResponse{}, nil
 }
 
-// answerTime is what the answer to ShutdownSandbox has to leave in. The server
-// does not say when an answer was sent, and ending first would make the caller
-// take success for a failure.
-const answerTime = 20 * time.Millisecond
-
-// ShutdownSandbox ends pause if it runs, and then this process.
+// ShutdownSandbox ends pause if it runs, and forgets the sandbox.
 func (s *service) ShutdownSandbox(ctx context.Context, r *api.ShutdownSandboxRequest) (*api.ShutdownSandboxResponse, error) {
-	s.mu.Lock()
-	p := s.pause
-	err := s.check(r.GetSandboxID())
-	s.mu.Unlock()
+	p, err := s.get(r.GetSandboxID())
 	if err != nil {
 		return nil, err
 	}
-	if p != nil {
-		if err := p.kill(ctx); err != nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pause != nil {
+		if err := p.pause.kill(ctx); err != nil {
 			return nil, errgrpc.ToGRPC(err)
 		}
 	}
-	time.AfterFunc(answerTime, s.shutdown.Shutdown)
+	s.mu.Lock()
+	delete(s.pods, p.id)
+	s.mu.Unlock()
 	return &api.ShutdownSandboxResponse{}, nil
 }
 
