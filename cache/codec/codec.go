@@ -165,10 +165,21 @@ func finish(served *resource.Served, obj resource.Object) (resource.Object, erro
 	return stored, nil
 }
 
-// Share implements cache.Codec.
-func (Storage) Share(_ *resource.Definition, obj resource.Object) resource.Object {
+// Share implements cache.Codec. The object reads as it will when it is decoded
+// from what is stored.
+func (Storage) Share(def *resource.Definition, obj resource.Object) resource.Object {
 	obj = clone(obj)
 	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	if _, ok := obj.(message); !ok {
+		return obj
+	}
+	if makeCanonical(reflect.ValueOf(obj)) {
+		for i := range def.Served {
+			if def.Served[i].Storage {
+				def.Served[i].Default(obj)
+			}
+		}
+	}
 	return obj
 }
 
