@@ -55,6 +55,7 @@ type apiConfig struct {
 	serviceIP string
 	services  netip.Prefix // of cluster IPs
 	profiling bool
+	bootstrap *bootstrapping
 	log       *slog.Logger
 }
 
@@ -133,6 +134,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 			_, err := c.store.Revision(ctx)
 			return err
 		}}},
+		Readyz: c.bootstrap.checks(),
 	})
 	if err != nil {
 		return nil, err

@@ -11,15 +11,55 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"proa/admission/priority"
+	"proa/apiserver/health"
 	"proa/auth/rbac/bootstrap"
 	"proa/pki"
 )
 
-// ensureObjects makes what every cluster has from the beginning: the system's
-// namespaces, the default RBAC policy, the system's priority classes, and what
-// servers beside this one authenticate by. What is there stays as it is, but
-// for policy that has lost a rule, and certificates that were renewed.
-func ensureObjects(ctx context.Context, c kubernetes.Interface, authority *pki.Authority) error {
+// bootstrapping are the steps that make what every cluster has from the
+// beginning: the system's namespaces, the default RBAC policy, the system's
+// priority classes, and what servers beside this one authenticate by. A server
+// is not ready before them; their names are upstream's.
+type bootstrapping struct{ namespaces, policy, priorities, authentication health.Hook }
+
+func newBootstrapping() *bootstrapping {
+	return &bootstrapping{
+		namespaces:     health.Hook{Name: "poststarthook/start-system-namespaces-controller"},
+		policy:         health.Hook{Name: "poststarthook/rbac/bootstrap-roles"},
+		priorities:     health.Hook{Name: "poststarthook/scheduling/bootstrap-system-priority-classes"},
+		authentication: health.Hook{Name: "poststarthook/start-cluster-authentication-info-controller"},
+	}
+}
+
+func (b *bootstrapping) checks() []health.Check {
+	return []health.Check{b.namespaces.Check(), b.policy.Check(), b.priorities.Check(), b.authentication.Check()}
+}
+
+// ensure makes what is missing. What is there stays as it is, but for policy
+// that has lost a rule, and certificates that were renewed.
+func (b *bootstrapping) ensure(ctx context.Context, c kubernetes.Interface, authority *pki.Authority) error {
+	if err := ensureNamespaces(ctx, c); err != nil {
+		return err
+	}
+	b.namespaces.Done()
+	g, ctx := errgroup.WithContext(ctx)
+	for hook, make := range map[*health.Hook]func() error{
+		&b.policy:         func() error { return bootstrap.Ensure(ctx, c) },
+		&b.priorities:     func() error { return priority.EnsureSystem(ctx, c.SchedulingV1().PriorityClasses()) },
+		&b.authentication: func() error { return publishAuthentication(ctx, c, authority) },
+	} {
+		g.Go(func() error {
+			if err := make(); err != nil {
+				return err
+			}
+			hook.Done()
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func ensureNamespaces(ctx context.Context, c kubernetes.Interface) error {
 	for _, name := range []string{metav1.NamespaceSystem, metav1.NamespaceDefault, metav1.NamespacePublic, v1.NamespaceNodeLease} {
 		_, err := c.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
@@ -29,9 +69,5 @@ func ensureObjects(ctx context.Context, c kubernetes.Interface, authority *pki.A
 			return fmt.Errorf("make namespace %s: %w", name, err)
 		}
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return bootstrap.Ensure(ctx, c) })
-	g.Go(func() error { return priority.EnsureSystem(ctx, c.SchedulingV1().PriorityClasses()) })
-	g.Go(func() error { return publishAuthentication(ctx, c, authority) })
-	return g.Wait()
+	return nil
 }

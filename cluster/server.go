@@ -151,10 +151,11 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	if c.API.AdvertiseAddress != "" {
 		names = append(names, c.API.AdvertiseAddress)
 	}
+	bootstrap := newBootstrapping()
 	if s.api, err = startAPI(ctx, s.parts, apiConfig{
 		profiling: *c.API.Profiling,
 		store:     s.store, authority: s.authority, listener: listener, names: names,
-		serviceIP: services.Masked().Addr().Next().String(), services: services, log: s.log,
+		serviceIP: services.Masked().Addr().Next().String(), services: services, bootstrap: bootstrap, log: s.log,
 	}); err != nil {
 		return err
 	}
@@ -162,7 +163,7 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return err
 	}
-	if err := ensureObjects(ctx, admin, s.authority); err != nil {
+	if err := bootstrap.ensure(ctx, admin, s.authority); err != nil {
 		return err
 	}
 	if err := s.writeKubeconfigs(); err != nil {

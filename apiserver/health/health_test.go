@@ -30,3 +30,16 @@ func TestHandler(t *testing.T) {
 		}
 	}
 }
+
+func TestHook(t *testing.T) {
+	t.Parallel()
+	h := &Hook{Name: "poststarthook/made"}
+	check := h.Check()
+	if err := check.Check(nil); check.Name != h.Name || err == nil {
+		t.Errorf("%q is ready before it is done", check.Name)
+	}
+	h.Done()
+	if err := check.Check(nil); err != nil {
+		t.Errorf("done, and not ready: %v", err)
+	}
+}
