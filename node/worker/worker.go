@@ -230,6 +230,10 @@ func (w *worker) input(now time.Time, probes map[string]probeState) pod.Input {
 // judge turns what was heard of the pod into a stop, when it must end.
 func (w *worker) judge() {
 	switch {
+	case w.removed && !pod.IsStatic(w.desired):
+		// Whoever took it away by force has not waited for its grace period;
+		// after a graceful end nothing runs any more.
+		w.beginStop(pod.MinGrace)
 	case w.desired.DeletionTimestamp != nil:
 		w.beginStop(w.gracePeriod())
 	case w.orphan:
