@@ -52,8 +52,17 @@ func User(namespace, name, uid string) *auth.User {
 // claims is the content of a token.
 type claims struct {
 	jwt.Claims
-	Kubernetes private `json:"kubernetes.io"`
+	// Audience stands before the embedded one, which writes a single audience
+	// as a string; clients know the list that upstream writes.
+	Audience   audience `json:"aud"`
+	Kubernetes private  `json:"kubernetes.io"`
 }
+
+// audience is written as a list, and read as a list or a string.
+type audience []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *audience) UnmarshalJSON(b []byte) error { return (*jwt.Audience)(a).UnmarshalJSON(b) }
 
 type private struct {
 	Namespace      string           `json:"namespace,omitempty"`
@@ -84,9 +93,10 @@ type binding struct {
 func newClaims(issuer, id string, sa *corev1.ServiceAccount, b binding, audiences []string, now time.Time, lifetime, warnAfter time.Duration) *claims {
 	c := &claims{
 		Claims: jwt.Claims{
-			ID: id, Issuer: issuer, Subject: Username(sa.Namespace, sa.Name), Audience: audiences,
+			ID: id, Issuer: issuer, Subject: Username(sa.Namespace, sa.Name),
 			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(lifetime)),
 		},
+		Audience:   audiences,
 		Kubernetes: private{Namespace: sa.Namespace, ServiceAccount: *refTo(sa)},
 	}
 	switch {
