@@ -1,8 +1,11 @@
 package stream
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -23,7 +26,45 @@ func (s *streams) logs(w http.ResponseWriter, r *http.Request, c *connect.Stream
 		return err
 	}
 	u.RawQuery = logQuery(o).Encode()
-	return s.toAgent(w, r, u)
+	return s.pass(w, r, u, s.node, func(resp *http.Response) error { return logRefusal(resp, c.Name) })
+}
+
+// maxRefusal bounds what is read of an answer that refuses.
+const maxRefusal = 10 << 10
+
+// logRefusal turns the plain text in which an agent says why there is no log
+// into a Status, which is what clients show.
+func logRefusal(resp *http.Response, pod string) error {
+	if resp.StatusCode >= http.StatusOK && resp.StatusCode <= http.StatusPartialContent {
+		return nil
+	}
+	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
+		return errRedirect
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	if err != nil {
+		return fmt.Errorf("read the node's answer: %w", err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		return fmt.Errorf("read the node's answer: %w", err)
+	}
+	var refusal *apierrors.StatusError
+	switch text := strings.TrimSuffix(string(b), "\n"); resp.StatusCode {
+	case http.StatusInternalServerError:
+		refusal = apierrors.NewInternalError(errors.New(text))
+	case http.StatusBadRequest:
+		refusal = apierrors.NewBadRequest(text)
+	default:
+		refusal = apierrors.NewGenericServerResponse(resp.StatusCode, "", corev1.Resource("pods/log"), pod, text, 0, false)
+	}
+	status := refusal.Status()
+	body, err := json.Marshal(encodable(&status))
+	if err != nil {
+		return fmt.Errorf("encode a status: %w", err)
+	}
+	resp.Header = http.Header{"Content-Type": {"application/json"}}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return nil
 }
 
 func (s *streams) exec(w http.ResponseWriter, r *http.Request, c *connect.Stream) error {

@@ -10,8 +10,7 @@ import (
 // writeStatus answers with a status in JSON, which every client of a stream
 // reads.
 func writeStatus(w http.ResponseWriter, s *metav1.Status) {
-	s.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
-	b, err := json.Marshal(s)
+	b, err := json.Marshal(encodable(s))
 	if err != nil {
 		http.Error(w, s.Message, int(s.Code))
 		return
@@ -19,4 +18,10 @@ func writeStatus(w http.ResponseWriter, s *metav1.Status) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(int(s.Code))
 	_, _ = w.Write(b)
+}
+
+// encodable gives a status its type.
+func encodable(s *metav1.Status) *metav1.Status {
+	s.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+	return s
 }
