@@ -126,10 +126,15 @@ func assign(pod *corev1.Pod, b *corev1.Binding, now metav1.Time) error {
 
 // scheduled sets the condition PodScheduled.
 func scheduled(pod *corev1.Pod, now metav1.Time) {
-	want := corev1.PodCondition{
+	setCondition(pod, corev1.PodCondition{
 		Type: corev1.PodScheduled, Status: corev1.ConditionTrue, ObservedGeneration: pod.Generation,
 		LastTransitionTime: now.Rfc3339Copy(),
-	}
+	})
+}
+
+// setCondition sets a condition, which keeps the time of its last transition
+// while its status is the same.
+func setCondition(pod *corev1.Pod, want corev1.PodCondition) {
 	for i := range pod.Status.Conditions {
 		c := &pod.Status.Conditions[i]
 		if c.Type != want.Type {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"proa/apiserver/connect"
+	"proa/apiserver/rest"
+	"proa/resource"
 )
 
 func (p pods) eviction() connect.Handler {
@@ -45,6 +48,9 @@ func (p pods) evict(ctx context.Context, in *connect.Input) (runtime.Object, err
 	if errs := validation.ValidateDeleteOptions(o); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
 	}
+	if err := p.markEvicted(ctx, in, o); err != nil {
+		return nil, err
+	}
 	c, err := p.call(in.Call, "delete", in.Namespace, in.Name)
 	if err != nil {
 		return nil, err
@@ -53,4 +59,54 @@ func (p pods) evict(ctx context.Context, in *connect.Input) (runtime.Object, err
 		return nil, err
 	}
 	return &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, nil
+}
+
+// markEvicted tells the pod why it goes, so that whoever owns it can tell a
+// disruption from a failure. Where the deletion wants the pod to be at a
+// version, that is checked here, and the deletion wants the marked one.
+func (p pods) markEvicted(ctx context.Context, in *connect.Input, o *metav1.DeleteOptions) error {
+	if len(o.DryRun) > 0 {
+		return nil
+	}
+	c, err := p.call(in.Call, "update", in.Namespace, in.Name)
+	if err != nil {
+		return err
+	}
+	want := o.Preconditions
+	r, err := p.api.Modify(ctx, c, rest.Modification{
+		Unchecked: true, Hooks: rest.Untouched,
+		Change: func(live resource.Object) (resource.Object, error) {
+			if err := atVersion(live, want); err != nil {
+				return nil, apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, in.Name, err)
+			}
+			pod := live.(*corev1.Pod).DeepCopy()
+			setCondition(pod, corev1.PodCondition{
+				Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, ObservedGeneration: pod.Generation,
+				Reason: "EvictionByEvictionAPI", Message: "Eviction API: evicting", LastTransitionTime: in.Now.Rfc3339Copy(),
+			})
+			return pod, nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if want != nil && want.ResourceVersion != nil {
+		v := r.Entry.Object.GetResourceVersion()
+		o.Preconditions.ResourceVersion = &v
+	}
+	return nil
+}
+
+// atVersion checks preconditions, which may be nil.
+func atVersion(o resource.Object, want *metav1.Preconditions) error {
+	if want == nil {
+		return nil
+	}
+	if want.UID != nil && *want.UID != o.GetUID() {
+		return fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", *want.UID, o.GetUID()) //nolint:staticcheck // upstream's words
+	}
+	if v := want.ResourceVersion; v != nil && *v != o.GetResourceVersion() {
+		return fmt.Errorf("Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v", *v, o.GetResourceVersion()) //nolint:staticcheck // upstream's words
+	}
+	return nil
 }
