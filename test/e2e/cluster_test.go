@@ -19,13 +19,16 @@ import (
 // patience bounds every single command: what takes longer hangs.
 const patience = 90 * time.Second
 
+// nodeAddress is that of every node: each has a network of its own.
+const nodeAddress = "192.0.2.10"
+
 var clusters atomic.Int32
 
 // cluster is a Proa in a network namespace of its own.
 type cluster struct {
 	t     *testing.T
 	bin   string // directory of the programs
-	dir   string
+	dir   string // holds the data directory "d"
 	netns string
 	flags []string
 }
@@ -60,7 +63,7 @@ func newMachine(t *testing.T) *cluster {
 	run(t, "ip", "netns", "add", name)
 	run(t, "ip", "-n", name, "link", "set", "lo", "up")
 	run(t, "ip", "-n", name, "link", "add", "up0", "type", "bridge")
-	run(t, "ip", "-n", name, "addr", "add", "192.0.2.10/24", "dev", "up0")
+	run(t, "ip", "-n", name, "addr", "add", nodeAddress+"/24", "dev", "up0")
 	run(t, "ip", "-n", name, "link", "set", "up0", "up")
 	return c
 }
@@ -129,8 +132,7 @@ func (c *cluster) pid() int {
 func (c *cluster) command(stdin, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--net=/run/netns/" + c.netns, name}, args...)...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(c.dir, "d", "admin.kubeconfig"), "HOME="+c.dir)
+	cmd := c.inside(ctx, name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -140,36 +142,14 @@ func (c *cluster) command(stdin, name string, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// kubectl runs kubectl, which must succeed.
-func (c *cluster) kubectl(args ...string) string {
-	c.t.Helper()
-	return c.feed("", args...)
+// inside is a program in the network namespace, to be started.
+func (c *cluster) inside(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--net=/run/netns/" + c.netns, name}, args...)...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig(), "HOME="+c.dir)
+	return cmd
 }
 
-// feed runs kubectl with standard input.
-func (c *cluster) feed(stdin string, args ...string) string {
-	c.t.Helper()
-	out, err := c.try(stdin, args...)
-	if err != nil {
-		c.t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return out
-}
-
-func (c *cluster) try(stdin string, args ...string) (string, error) {
-	return c.command(stdin, filepath.Join(c.bin, "proa"), append([]string{"kubectl"}, args...)...)
-}
-
-// want runs kubectl and checks that it prints every one of the texts.
-func (c *cluster) want(texts []string, args ...string) {
-	c.t.Helper()
-	out := c.kubectl(args...)
-	for _, s := range texts {
-		if !strings.Contains(out, s) {
-			c.t.Errorf("kubectl %s does not print %q:\n%s", strings.Join(args, " "), s, out)
-		}
-	}
-}
+func (c *cluster) kubeconfig() string { return filepath.Join(c.dir, "d", "admin.kubeconfig") }
 
 func run(t *testing.T, name string, args ...string) {
 	t.Helper()

@@ -1,16 +1,20 @@
 package e2e
 
 import (
-	"fmt"
+	"context"
+	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/tools/cache"
 )
 
 // kills is how often TestKill kills the server: a few times in every run, as
@@ -27,120 +31,151 @@ func kills(t *testing.T) int {
 	return n
 }
 
-// TestKill kills the whole process while it is written to. What was
-// acknowledged is there afterwards, and what ran goes on running.
+// seed of the moments at which TestKill kills. It is logged; PROA_SEED brings
+// the same moments back.
+func seed(t *testing.T) uint64 {
+	n := uint64(time.Now().UnixNano())
+	if s := os.Getenv("PROA_SEED"); s != "" {
+		var err error
+		if n, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("PROA_SEED: %v", err)
+		}
+	}
+	t.Logf("PROA_SEED=%d", n)
+	return n
+}
+
+// TestKill kills the whole process at any moment, while it is written to and
+// while it starts. What was acknowledged is there afterwards; what ran goes on
+// running; what was under way is brought to its end; and nothing is left over.
 func TestKill(t *testing.T) {
 	t.Parallel()
+	random := rand.New(rand.NewPCG(seed(t), 0))
 	c := newCluster(t)
-	c.kubectl("apply", "-f", example(t, "hello-deployment.yaml"))
-	c.kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
-	running := containers(c)
-	if len(strings.Fields(running)) != 3 {
-		t.Fatalf("running: %q", running)
-	}
-	var acknowledged []string
+	u := c.userIn(t, corev1.NamespaceDefault)
+	u.kubectl("apply", "-f", example(t, "hello-deployment.yaml"))
+	u.kubectl("create", "deployment", "load", "--image=proa.local/hello:1", "--replicas=1")
+	u.kubectl("rollout", "status", "deployment/hello", "--timeout=80s")
+	u.kubectl("rollout", "status", "deployment/load", "--timeout=80s")
+	steady := observeSteady(u)
+	w := startWriters(u)
+	watcher := startWatcher(u)
 	for round := range kills(t) {
-		acknowledged = append(acknowledged, killWhileWriting(t, c, round)...)
+		moment := time.Duration(random.IntN(1500)) * time.Millisecond
+		w.writeUntilKilled(moment)
+		starts := 0
+		if round%2 == 1 {
+			starts = 1 + random.IntN(2)
+		}
+		for range starts {
+			killStarting(u, time.Duration(random.IntN(800))*time.Millisecond)
+		}
 		c.up()
-		if now := containers(c); now != running {
-			t.Fatalf("round %d: containers were restarted:\n%s\nwere\n%s", round, now, running)
+		t.Logf("round %d: killed after %v, and %d times while starting; %d writes acknowledged", round, moment, starts, w.acknowledged())
+		w.verify()
+		steady.verify(u)
+		converges(u)
+		if t.Failed() {
+			t.Fatalf("round %d", round)
 		}
 	}
-	have := map[string]bool{}
-	for name := range strings.FieldsSeq(c.kubectl("get", "configmaps", "-o", "name")) {
-		have[strings.TrimPrefix(name, "configmap/")] = true
-	}
-	for _, name := range acknowledged {
-		if !have[name] {
-			t.Errorf("%s was acknowledged and is lost", name)
-		}
-	}
-	if len(acknowledged) == 0 {
-		t.Error("nothing was written while the server was killed")
-	}
-	// It still works.
-	c.kubectl("scale", "deployment/hello", "--replicas=1")
-	c.kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
+	watcher.verify(u)
+	c.down()
+	leavesNothing(t, c)
 }
 
-// killWhileWriting writes until the server is dead, which is killed when some
-// writes have been acknowledged, and returns those that were.
-func killWhileWriting(t *testing.T, c *cluster, round int) []string {
-	t.Helper()
-	pid := c.pid()
-	var mu sync.Mutex
-	var done []string
-	var writers sync.WaitGroup
-	enough := make(chan struct{})
-	var once sync.Once
-	for w := range 2 {
-		writers.Go(func() {
-			for i := 0; ; i++ {
-				name := fmt.Sprintf("k%d-%d-%d", round, w, i)
-				if _, err := c.try("", "create", "configmap", name, "--from-literal=a=b", "--request-timeout=10s"); err != nil {
-					return
-				}
-				mu.Lock()
-				done = append(done, name)
-				if len(done) > 2+round {
-					once.Do(func() { close(enough) })
-				}
-				mu.Unlock()
-			}
+// killStarting starts a server and kills it after d, if it lives that long.
+func killStarting(u *user, d time.Duration) {
+	u.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	// The configuration is the one with which the server was last brought up.
+	cmd := u.inside(ctx, filepath.Join(u.bin, "proa"), "server", "--config", filepath.Join(u.dir, "d", "run", "config.yaml"))
+	out, err := cmd.CombinedOutput() // the end of ctx kills
+	if ctx.Err() == nil {
+		u.t.Errorf("the server ended by itself: %v\n%s", err, tail(string(out), 5))
+	}
+}
+
+// kill ends the server without warning, and returns when it is gone.
+func (c *cluster) kill() {
+	c.t.Helper()
+	p := proc{pid: c.pid()}
+	p.open(c.t)
+	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
+		c.t.Fatal(err)
+	}
+	p.ends(c.t)
+}
+
+// steady is a deployment that nobody touches: its containers must stay.
+type steady struct {
+	containers map[string]int32 // restarts by id
+	processes  []proc
+}
+
+func observeSteady(u *user) steady {
+	u.t.Helper()
+	s := steady{containers: map[string]int32{}}
+	pods := steadyPods(u)
+	for i := range pods {
+		p := &pods[i]
+		s.containers[container(p, "hello").ContainerID] = container(p, "hello").RestartCount
+		s.processes = append(s.processes, processOf(u, p))
+	}
+	if len(s.containers) != 3 {
+		u.t.Fatalf("containers %v", s.containers)
+	}
+	return s
+}
+
+func steadyPods(u *user) []corev1.Pod {
+	u.t.Helper()
+	l, err := u.api.CoreV1().Pods(u.namespace).List(u.t.Context(), metav1.ListOptions{LabelSelector: "app=hello"})
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	return l.Items
+}
+
+func (s steady) verify(u *user) {
+	u.t.Helper()
+	now := steadyPods(u)
+	for i := range now {
+		c := container(&now[i], "hello")
+		if restarts, ok := s.containers[c.ContainerID]; !ok || restarts != c.RestartCount {
+			u.t.Errorf("pod %s has another container: %+v", now[i].Name, c)
+		}
+	}
+	if len(now) != len(s.containers) {
+		u.t.Errorf("%d pods in place of %d", len(now), len(s.containers))
+	}
+	for _, p := range s.processes {
+		if p.ended() {
+			u.t.Errorf("process %d of a container was ended", p.pid)
+		}
+	}
+}
+
+// converges waits until what runs is what is wanted, in the API and in the
+// runtime.
+func converges(u *user) {
+	u.t.Helper()
+	for _, name := range []string{"hello", "load"} {
+		lw := cache.NewListWatchFromClient(u.api.AppsV1().RESTClient(), "deployments", u.namespace, fields.OneTermEqualSelector("metadata.name", name))
+		await(u, "deployment "+name, "complete", lw, &appsv1.Deployment{}, func(d *appsv1.Deployment) bool {
+			s := d.Status
+			return s.ObservedGeneration == d.Generation && s.Replicas == *d.Spec.Replicas && s.ReadyReplicas == s.Replicas && s.UpdatedReplicas == s.Replicas
 		})
 	}
-	select {
-	case <-enough:
-	case <-time.After(patience):
-		t.Fatal("writes are not acknowledged")
-	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	writers.Wait()
-	return done
-}
-
-// containers are the ids of all containers and how often they were restarted.
-func containers(c *cluster) string {
-	return c.kubectl("get", "pods", "-l", "app=hello", "-o",
-		`jsonpath={range .items[*]}{.status.containerStatuses[0].containerID}/{.status.containerStatuses[0].restartCount}{"\n"}{end}`)
-}
-
-// leavesNothing checks that a cluster that is down has left nothing running,
-// mounted or configured.
-func leavesNothing(t *testing.T, c *cluster) {
-	t.Helper()
-	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	pods, err := u.api.CoreV1().Pods(u.namespace).List(u.t.Context(), metav1.ListOptions{})
 	if err != nil {
-		t.Fatal(err)
+		u.t.Fatal(err)
 	}
-	for _, p := range procs {
-		b, err := os.ReadFile(p)
-		if err == nil && strings.Contains(string(b), c.dir) {
-			t.Errorf("a process is left: %s", strings.ReplaceAll(string(b), "\x00", " "))
+	for i := range pods.Items {
+		if pods.Items[i].DeletionTimestamp == nil {
+			u.pod(pods.Items[i].Name, "running", func(p *corev1.Pod) bool { return ready(p) || p.DeletionTimestamp != nil })
 		}
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Contains(string(mounts), c.dir) {
-		t.Errorf("a mount below %s is left", c.dir)
-	}
-	out, err := exec.Command("ip", "-n", c.netns, "-o", "link").CombinedOutput()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(out), "\n"); n != 2 {
-		t.Errorf("interfaces are left:\n%s", out)
-	}
-	if out, err := c.command("", "nft", "list", "tables"); err != nil || strings.TrimSpace(out) != "" {
-		t.Errorf("nftables tables are left: %s %v", out, err)
-	}
-	for _, version := range []string{"/sys/fs/cgroup/*/", "/sys/fs/cgroup/"} {
-		if groups, err := filepath.Glob(version + c.netns); err != nil || len(groups) > 0 {
-			t.Errorf("cgroups are left: %v %v", groups, err)
-		}
-	}
+	inRuntime(u)
 }

@@ -74,11 +74,11 @@ func eventually(t *testing.T, f func() string) {
 }
 
 // works calls kubectl until it succeeds, and returns what it prints.
-func (c *cluster) works(args ...string) (out string) {
-	c.t.Helper()
-	eventually(c.t, func() (why string) {
+func (u *user) works(args ...string) (out string) {
+	u.t.Helper()
+	eventually(u.t, func() (why string) {
 		var err error
-		if out, err = c.try("", args...); err != nil {
+		if out, err = u.try("", args...); err != nil {
 			return strings.Join(args, " ") + ": " + out
 		}
 		return ""
@@ -91,14 +91,15 @@ func (c *cluster) works(args ...string) (out string) {
 func TestParts(t *testing.T) {
 	t.Parallel()
 	c := newMachine(t)
+	u := c.typist(t, "default")
 	dir := filepath.Join(c.dir, "d")
 	file := func(name string) string { return filepath.Join(dir, name+".kubeconfig") }
 	c.start("apiserver", append([]string{"apiserver"}, c.flags...)...)
-	c.works("get", "--raw", "/readyz")
+	u.works("get", "--raw", "/readyz")
 	c.start("controller-manager", "controller-manager", "--kubeconfig", file("controller-manager"),
 		"--cluster-signing-cert-file", filepath.Join(dir, "pki", "ca.crt"), "--cluster-signing-key-file", filepath.Join(dir, "pki", "ca.key"))
 	first := c.start("scheduler", "scheduler", "--kubeconfig", file("scheduler"))
-	leader := c.works("get", "lease", "-n", "kube-system", "kube-scheduler", "-o", "jsonpath={.spec.holderIdentity}")
+	leader := u.works("get", "lease", "-n", "kube-system", "kube-scheduler", "-o", "jsonpath={.spec.holderIdentity}")
 	c.start("scheduler2", "scheduler", "--kubeconfig", file("scheduler"), "--secure-port", "10260")
 
 	// A node with its own data directory, as on another machine.
@@ -110,32 +111,32 @@ func TestParts(t *testing.T) {
 		}
 	})
 	c.start("agent", append([]string{"agent", "--kubeconfig", file("kubelet")}, node...)...)
-	c.kubectl("wait", "--for=create", "node/node", "--timeout=60s")
-	c.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=60s")
-	c.kubectl("apply", "-f", example(t, "hello-deployment.yaml"))
-	c.kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
+	u.kubectl("wait", "--for=create", "node/node", "--timeout=60s")
+	u.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=60s")
+	u.kubectl("apply", "-f", example(t, "hello-deployment.yaml"))
+	u.kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
 
 	// Logs come over a connection that is verified both ways, with the serving
 	// certificate that the node has asked for.
-	c.works("logs", "deployment/hello")
-	c.want([]string{"kubernetes.io/kubelet-serving", "Approved,Issued"}, "get", "csr")
+	u.works("logs", "deployment/hello")
+	u.want([]string{"kubernetes.io/kubelet-serving", "Approved,Issued"}, "get", "csr")
 	// The controllers are accounts of their own.
-	c.want([]string{"deployment-controller", "replicaset-controller", "certificate-controller"}, "get", "serviceaccounts", "-n", "kube-system")
+	u.want([]string{"deployment-controller", "replicaset-controller", "certificate-controller"}, "get", "serviceaccounts", "-n", "kube-system")
 
 	for _, port := range []string{"10257", "10259", "10260"} {
 		at := []string{"--server=https://127.0.0.1:" + port, "--insecure-skip-tls-verify"}
-		c.want([]string{"ok"}, append(at, "--kubeconfig=/dev/null", "--token=nobody", "get", "--raw", "/healthz")...)
-		c.want([]string{"leader_election_master_status{", "rest_client_requests_total"}, append(at, "get", "--raw", "/metrics")...)
-		if out, err := c.try("", append(at, "--kubeconfig=/dev/null", "--token=nobody", "get", "--raw", "/metrics")...); err == nil || !strings.Contains(out, "asked for the client to provide credentials") {
+		u.want([]string{"ok"}, append(at, "--kubeconfig=/dev/null", "--token=nobody", "get", "--raw", "/healthz")...)
+		u.want([]string{"leader_election_master_status{", "rest_client_requests_total"}, append(at, "get", "--raw", "/metrics")...)
+		if out, err := u.try("", append(at, "--kubeconfig=/dev/null", "--token=nobody", "get", "--raw", "/metrics")...); err == nil || !strings.Contains(out, "asked for the client to provide credentials") {
 			t.Errorf("anybody reads the metrics of port %s: %v %s", port, err, out)
 		}
 	}
 
 	// The one that stands by takes over when the lease of the other is over.
 	first.end(syscall.SIGKILL)
-	c.kubectl("scale", "deployment/hello", "--replicas=4")
-	c.kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
-	if now := c.kubectl("get", "lease", "-n", "kube-system", "kube-scheduler", "-o", "jsonpath={.spec.holderIdentity}"); now == leader {
+	u.kubectl("scale", "deployment/hello", "--replicas=4")
+	u.kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
+	if now := u.kubectl("get", "lease", "-n", "kube-system", "kube-scheduler", "-o", "jsonpath={.spec.holderIdentity}"); now == leader {
 		t.Errorf("pods were scheduled, and %s still holds the lease", now)
 	}
 }
