@@ -24,6 +24,8 @@ type bench struct {
 	server  int                  // process id
 	figures figures
 	out     io.Writer // progress, for people
+	// profiles is the folder that profiles of the server go to, empty for none.
+	profiles string
 }
 
 // step is one part of a run.
@@ -43,7 +45,7 @@ func measureAll(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &bench{plan: o.plan, cluster: c, figures: figures{}, out: os.Stderr}
+	b := &bench{plan: o.plan, cluster: c, figures: figures{}, out: os.Stderr, profiles: o.profiles}
 	defer func() { err = errors.Join(err, c.down(ctx, true), c.cpu.close()) }()
 	steps := []step{
 		{"starts", b.measureStarts},
@@ -57,6 +59,9 @@ func measureAll(ctx context.Context, o options) (err error) {
 		steps = steps[:4]
 	}
 	for _, step := range steps {
+		if !o.steps.MatchString(step.name) && step.name != "starts" {
+			continue // the first step starts the cluster
+		}
 		fmt.Fprintf(b.out, "measuring %s\n", step.name)
 		if err := step.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)

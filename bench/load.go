@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -49,7 +50,7 @@ func (b *bench) measureLoad(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := b.operation(ctx, createRate, createCPU, func(ctx context.Context, ns, name string) error {
+	if err := b.operation(ctx, "create", createRate, createCPU, func(ctx context.Context, ns, name string) error {
 		_, err := b.client.CoreV1().Pods(ns).Create(ctx, loadPod(name), metav1.CreateOptions{})
 		return err
 	}); err != nil {
@@ -63,14 +64,17 @@ func (b *bench) measureLoad(ctx context.Context) error {
 		return fmt.Errorf("the server's memory: %w", err)
 	}
 	b.figures[loadedMemory] = megabytes(server.rss)
-	if err := b.operation(ctx, getRate, getCPU, func(ctx context.Context, ns, name string) error {
+	if err := b.profileHeap(ctx, "created"); err != nil {
+		return err
+	}
+	if err := b.operation(ctx, "get", getRate, getCPU, func(ctx context.Context, ns, name string) error {
 		_, err := b.client.CoreV1().Pods(ns).Get(ctx, name, metav1.GetOptions{})
 		return err
 	}); err != nil {
 		return fmt.Errorf("get: %w", err)
 	}
 	patch := []byte(`{"metadata":{"annotations":{"bench":"patched"}}}`)
-	if err := b.operation(ctx, patchRate, patchCPU, func(ctx context.Context, ns, name string) error {
+	if err := b.operation(ctx, "patch", patchRate, patchCPU, func(ctx context.Context, ns, name string) error {
 		_, err := b.client.CoreV1().Pods(ns).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
 		return err
 	}); err != nil {
@@ -79,7 +83,7 @@ func (b *bench) measureLoad(ctx context.Context) error {
 	if err := b.measureLists(ctx); err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
-	if err := b.operation(ctx, deleteRate, deleteCPU, func(ctx context.Context, ns, name string) error {
+	if err := b.operation(ctx, "delete", deleteRate, deleteCPU, func(ctx context.Context, ns, name string) error {
 		return b.client.CoreV1().Pods(ns).Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
 	}); err != nil {
 		return fmt.Errorf("delete: %w", err)
@@ -89,8 +93,9 @@ func (b *bench) measureLoad(ctx context.Context) error {
 
 // operation runs f on every pod of the load, several at a time, and notes the
 // rate and the server's CPU time of one.
-func (b *bench) operation(ctx context.Context, rate, cpu figure, f func(ctx context.Context, namespace, name string) error) error {
+func (b *bench) operation(ctx context.Context, name string, rate, cpu figure, f func(ctx context.Context, namespace, name string) error) error {
 	n := b.plan.objects
+	profiled := b.profileCPU(ctx, name)
 	wall, used, err := b.cost(func() error {
 		return parallel(ctx, n, b.plan.workers, func(ctx context.Context, i int) error {
 			ns, name := place(i)
@@ -102,7 +107,7 @@ func (b *bench) operation(ctx context.Context, rate, cpu figure, f func(ctx cont
 	}
 	b.figures[rate] = float64(n) / wall.Seconds()
 	b.figures[cpu] = milliseconds(used) / float64(n)
-	return nil
+	return profiled()
 }
 
 // measureLists reads half and all of the pods in both formats, compressed as
@@ -134,6 +139,7 @@ func (b *bench) measureLists(ctx context.Context) error {
 			return fmt.Errorf("%d pods in %q, want %d", len(pods.Items), l.namespace, l.want)
 		}
 		n := time.Duration(b.plan.lists)
+		profiled := b.profileCPU(ctx, fmt.Sprintf("list-%d-%s-%s", l.want, path.Base(l.contentType), l.encoding))
 		wall, used, err := b.cost(func() error {
 			for range n {
 				if _, err := client.CoreV1().RESTClient().Get().Namespace(l.namespace).Resource("pods").
@@ -147,6 +153,9 @@ func (b *bench) measureLists(ctx context.Context) error {
 			return err
 		}
 		b.figures[l.cpu], b.figures[l.wall] = milliseconds(used/n), milliseconds(wall/n)
+		if err := profiled(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"syscall"
 	"time"
 )
@@ -18,6 +19,9 @@ type options struct {
 	room   string // set in the inner process: the namespace it runs in
 	pods   bool   // only the steps with containers, and those before them
 	plan   plan
+	// steps are those that run, profiles where profiles of the server go.
+	steps    *regexp.Regexp
+	profiles string
 }
 
 // plan says how much is measured.
@@ -75,9 +79,15 @@ func parse(args []string) (options, error) {
 	fl.StringVar(&o.out, "out", "", "`folder` for the result (default: print only)")
 	fl.BoolVar(&quick, "quick", false, "measure less: a tenth of the objects, fewer runs; budgets are then not judged")
 	fl.BoolVar(&o.pods, "pods", false, "measure starts, rest and pods only")
+	steps := fl.String("steps", "", "`regexp` of the names of steps to run (default all)")
+	fl.StringVar(&o.profiles, "profiles", "", "`folder` for profiles of the server under each load (default: none are taken)")
 	fl.StringVar(&o.room, "room", "", "network `namespace` this process is in already (for its own use)")
 	if err := fl.Parse(args); err != nil {
 		return o, err
+	}
+	var err error
+	if o.steps, err = regexp.Compile(*steps); err != nil {
+		return o, fmt.Errorf("steps: %w", err)
 	}
 	o.plan = fullPlan()
 	if quick {

@@ -38,6 +38,7 @@ func (b *bench) measureWatch(ctx context.Context) error {
 		}
 	}
 	received := make(chan error, 1)
+	profiled := b.profileCPU(ctx, "watch")
 	wall, used, err := b.cost(func() error {
 		go func() {
 			received <- parallel(ctx, len(streams), len(streams), func(_ context.Context, i int) error {
@@ -59,7 +60,7 @@ func (b *bench) measureWatch(ctx context.Context) error {
 	deliveries := float64(b.plan.watchers * b.plan.events)
 	b.figures[watchRate] = deliveries / wall.Seconds()
 	b.figures[watchCPU] = 1000 * milliseconds(used) / deliveries
-	return nil
+	return profiled()
 }
 
 // openWatch returns the body of a watch that the server has accepted.
