@@ -7,11 +7,12 @@ import (
 	"time"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"proa/resource/check"
 )
 
 // AllVerbs are the verbs of a resource that has no reason to serve fewer, in
@@ -310,7 +311,7 @@ func erasePrepareUpdate[T Object](f func(*Request, T, T), spec func(T) any) func
 			f(req, o.(T), old.(T))
 		}
 		g := old.GetGeneration()
-		if spec != nil && !equality.Semantic.DeepEqual(spec(o.(T)), spec(old.(T))) {
+		if spec != nil && !check.Equal(spec(o.(T)), spec(old.(T))) {
 			g++
 		}
 		o.SetGeneration(g)

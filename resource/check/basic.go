@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -64,10 +63,6 @@ func Positive(value int64, at *field.Path) field.ErrorList {
 func Unchanged(value, was any, at *field.Path) field.ErrorList {
 	return apivalidation.ValidateImmutableField(value, was, at)
 }
-
-// Equal compares as the API does: nil and empty lists are the same, and so are
-// quantities of one value.
-func Equal(a, b any) bool { return equality.Semantic.DeepEqual(a, b) }
 
 // OneOf refuses a value that is not in the set. Upstream sorts the set in its
 // message; field.NotSupported keeps the order given, so pass it sorted.

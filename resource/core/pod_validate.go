@@ -92,7 +92,7 @@ func validatePodUpdate(p, old *corev1.Pod) field.ErrorList {
 	}
 	errs = append(errs, validateTolerationsUpdate(p.Spec.Tolerations, old.Spec.Tolerations, specPath.Child("tolerations"))...)
 	errs = append(errs, validateGatesUpdate(p.Spec.SchedulingGates, old.Spec.SchedulingGates, specPath.Child("schedulingGates"))...)
-	if check.Equal(p.Spec, old.Spec) {
+	if check.Equal(&p.Spec, &old.Spec) {
 		return errs
 	}
 
@@ -113,7 +113,7 @@ func validatePodUpdate(p, old *corev1.Pod) field.ErrorList {
 	if len(old.Spec.SchedulingGates) > 0 {
 		errs = append(errs, validateGatedPodUpdate(s, &old.Spec)...)
 	}
-	if !check.Equal(*s, old.Spec) {
+	if !check.Equal(s, &old.Spec) {
 		errs = append(errs, field.Forbidden(specPath, fmt.Sprintf("pod updates may not change fields other than %s\n%v", updatablePodFields, cmp.Diff(old.Spec, *s))))
 	}
 	return errs
