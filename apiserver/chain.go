@@ -77,8 +77,9 @@ func (s *Server) fail(w *recorder, r *http.Request, c *request.Call, err error) 
 		http.NotFound(w, r)
 		return
 	}
-	if r.Context().Err() == context.Canceled {
-		// The client has gone. What it gets does not matter, what is counted
+	if r.Context().Err() == context.Canceled && !apierrors.IsTimeout(err) {
+		// The client has gone (or, over HTTP/1.1, a body has come too slowly:
+		// that one still listens). What it gets does not matter, what is counted
 		// does: it is not the server's failure.
 		w.WriteHeader(499)
 		return
@@ -110,6 +111,12 @@ func (s *Server) deadline(next handler) handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.Timeout)
 		defer cancel()
+		if r.Body != nil && r.Body != http.NoBody {
+			// Reading does not look at contexts: a client that sends a body
+			// byte by byte would hold a goroutine and a place for ever.
+			end, _ := ctx.Deadline()
+			_ = http.NewResponseController(w).SetReadDeadline(end) // calls of this process have none
+		}
 		return next(w, r.WithContext(ctx), c)
 	}
 }

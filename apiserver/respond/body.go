@@ -1,12 +1,14 @@
 package respond
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -28,30 +30,66 @@ func Bytes(w http.ResponseWriter, r *http.Request, code int, contentType string,
 func Begin(w http.ResponseWriter, r *http.Request, code int, contentType string, size int) io.WriteCloser {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
+	out := bound(w, r, size)
 	if size >= gzipFrom && acceptsGzip(r) && !local(r) {
 		h.Set("Content-Encoding", "gzip")
 		h.Add("Vary", "Accept-Encoding")
 		w.WriteHeader(code)
 		z := gzips.Get().(*gzip.Writer)
-		z.Reset(w)
-		return &compressed{z}
+		z.Reset(out)
+		return &compressed{z, out}
 	}
 	h.Set("Content-Length", strconv.Itoa(size))
 	w.WriteHeader(code)
-	return plain{w}
+	return out
+}
+
+// buffered is how many bytes of a response the HTTP server takes without
+// waiting for the client.
+const buffered = 4 << 10
+
+// bound gives a body that the client must take part in the deadline of its
+// request: one that reads nothing would keep the body in memory for ever.
+func bound(w http.ResponseWriter, r *http.Request, size int) io.WriteCloser {
+	end, ok := r.Context().Deadline()
+	if !ok || size < buffered {
+		return plain{w}
+	}
+	ctl := http.NewResponseController(w)
+	if ctl.SetWriteDeadline(end) != nil {
+		return plain{w} // a call of this process
+	}
+	return timed{w, ctl}
 }
 
 type plain struct{ io.Writer }
 
 func (plain) Close() error { return nil }
 
-type compressed struct{ *gzip.Writer }
+// timed is a body with a deadline, which the connection's next response does
+// not inherit.
+type timed struct {
+	io.Writer
+	ctl *http.ResponseController
+}
+
+func (t timed) Close() error {
+	if f, ok := t.Writer.(http.Flusher); ok {
+		f.Flush()
+	}
+	return t.ctl.SetWriteDeadline(time.Time{})
+}
+
+type compressed struct {
+	*gzip.Writer
+	to io.Closer
+}
 
 func (c *compressed) Close() error {
 	err := c.Writer.Close()
 	gzips.Put(c.Writer)
 	c.Writer = nil
-	return err
+	return errors.Join(err, c.to.Close())
 }
 
 // gzips are reused: each holds a quarter of a megabyte of tables.

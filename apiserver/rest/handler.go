@@ -1,9 +1,11 @@
 package rest
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -117,6 +119,9 @@ func body(r *http.Request) ([]byte, error) {
 		b = b[:len(b)+n]
 		if err == io.EOF {
 			break
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, apierrors.NewTimeoutError("request did not complete within the allotted timeout: its body did not arrive", 0)
 		}
 		if err != nil {
 			return nil, apierrors.NewBadRequest("the request body could not be read: " + err.Error())
