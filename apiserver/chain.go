@@ -23,6 +23,9 @@ func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.ServeHTTP) }
 
 // ServeHTTP takes a request through the chain.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		growStack()
+	}
 	now := s.config.Now()
 	rec := &recorder{ResponseWriter: w}
 	c := &request.Call{Now: metav1.NewTime(now), UserAgent: r.UserAgent(), AuditID: auditID(r)}
