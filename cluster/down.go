@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"proa/network/cni"
+	"proa/network/proxy"
 	"proa/node/cgroup"
 	"proa/runtime"
 )
@@ -64,6 +65,7 @@ func Down(ctx context.Context, c *Config, purge bool) (was bool, err error) {
 // records of its addresses are there.
 func removeNode(ctx context.Context, c *Config) error {
 	var errs []error
+	errs = append(errs, proxy.Cleanup(ctx, proxy.DefaultTable))
 	if c.Network.CNI == "bridge" {
 		network, err := podNetwork(c)
 		if err == nil {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"proa/auth"
+	"proa/cache/informer"
 	"proa/images"
 	"proa/network/cni"
 	"proa/node"
@@ -114,6 +115,13 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	}
 	client, err := s.client(&auth.User{Name: auth.NodePrefix + c.Node.Name, Groups: []string{auth.GroupNodes, auth.GroupAuthenticated}}, "kubelet")
 	if err != nil {
+		return err
+	}
+	network, err := s.client(proxyUser(), "kube-proxy")
+	if err != nil {
+		return err
+	}
+	if err := s.startProxy(informer.NewFactory(network, s.api.hub, s.api.table, 0)); err != nil {
 		return err
 	}
 	serving, err := s.authority.Leaf(pki.NodeServer(c.Node.Name, s.address.String(), "127.0.0.1", "localhost"))

@@ -147,6 +147,7 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("network.serviceCIDR: %w", err)
 	}
+	serviceIP := services.Masked().Addr().Next().String()
 	names := append([]string{c.Node.Name, s.address.String()}, c.API.Names...)
 	if c.API.AdvertiseAddress != "" {
 		names = append(names, c.API.AdvertiseAddress)
@@ -155,7 +156,7 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	if s.api, err = startAPI(ctx, s.parts, apiConfig{
 		profiling: *c.API.Profiling,
 		store:     s.store, authority: s.authority, listener: listener, names: names,
-		serviceIP: services.Masked().Addr().Next().String(), services: services, bootstrap: bootstrap, log: s.log,
+		serviceIP: serviceIP, services: services, bootstrap: bootstrap, log: s.log,
 	}); err != nil {
 		return err
 	}
@@ -164,6 +165,15 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 	if err := bootstrap.ensure(ctx, admin, s.authority); err != nil {
+		return err
+	}
+	door := s.address
+	if c.API.AdvertiseAddress != "" {
+		if door, err = netip.ParseAddr(c.API.AdvertiseAddress); err != nil {
+			return fmt.Errorf("api.advertiseAddress: %w", err)
+		}
+	}
+	if err := ensureDoor(ctx, admin, serviceIP, netip.AddrPortFrom(door, s.api.address.Port())); err != nil {
 		return err
 	}
 	if err := s.writeKubeconfigs(); err != nil {

@@ -50,6 +50,9 @@ func Setup(ctx context.Context, c Config) error {
 	if err := applyRules(ctx, nft, c); err != nil {
 		return fmt.Errorf("pod network: nftables table %s: %w", tableName(c), err)
 	}
+	if err := filterBridged(); err != nil {
+		return fmt.Errorf("pod network: %w", err)
+	}
 	if err := allowForwarding(ctx, c, execRunner, true); err != nil {
 		return fmt.Errorf("pod network: let packets of pods pass: %w", err)
 	}

@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// TestTraffic sends real packets through real rules.
+func TestTraffic(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.a.serve("a")
+	l.b.serve("b")
+	tab := l.table(false, "10.42.0.0/16")
+	udp := func(f *Front) *Front { f.Protocol = v1.ProtocolUDP; return f }
+	local := func(f *Front, here ...string) *Front { f.Local = ports(here...); return f }
+	limited := front("198.51.100.9", 80, External, "10.42.0.2:8080")
+	limited.Sources = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
+	silent := front("10.43.0.8", 80, Internal)
+	silent.Silent = true
+	d := newDelta()
+	for _, f := range []*Front{
+		front("10.43.0.1", 80, Internal, "10.42.0.2:8080"),
+		udp(front("10.43.0.1", 80, Internal, "10.42.0.3:8080")),
+		front("10.43.0.2", 80, Internal), silent,
+		udp(front("10.43.0.2", 80, Internal)),
+		front("", 30080, External, "10.42.0.3:8080"),
+		local(front("", 30081, ExternalLocal, "10.42.0.2:8080", "10.42.0.3:8080"), "10.42.0.2:8080"),
+		local(front("", 30082, ExternalLocal, "10.42.0.2:8080")),
+		front("", 30083, External),
+		front("198.51.100.1", 80, External, "10.42.0.2:8080"),
+		front("198.51.100.2", 80, External), limited,
+		local(front("198.51.100.3", 80, ExternalLocal, "10.42.0.2:8080"), "10.42.0.2:8080"),
+	} {
+		d.fronts[f.Key] = f
+	}
+	d.hairpins[netip.MustParseAddr("10.42.0.2")] = 1
+	l.apply(tab, d)
+	for _, c := range []struct {
+		name          string
+		from          space
+		network, addr string
+		want          string
+	}{
+		{"pod to another pod of the bridge", l.b, "tcp", "10.43.0.1:80", "a to 10.42.0.3"},
+		{"pod to itself", l.a, "tcp", "10.43.0.1:80", "a to 10.42.0.1"},
+		{"UDP", l.a, "udp", "10.43.0.1:80", "b to 10.42.0.2"},
+		{"the node to a cluster IP", l.node, "tcp", "10.43.0.1:80", "a to 10.42.0.1"},
+		{"a machine outside to a cluster IP", l.client, "tcp", "10.43.0.1:80", "a to 10.42.0.1"},
+		{"no endpoint", l.a, "tcp", "10.43.0.2:80", "refused"},
+		{"no endpoint, from the node", l.node, "tcp", "10.43.0.2:80", "refused"},
+		{"no endpoint, UDP", l.a, "udp", "10.43.0.2:80", "refused"},
+		{"no such port", l.a, "tcp", "10.43.0.1:81", "refused"},
+		{"no endpoint of this node", l.a, "tcp", "10.43.0.8:80", "timeout"},
+		{"node port from outside", l.client, "tcp", "192.0.2.1:30080", "b to 10.42.0.1"},
+		{"node port from a pod", l.a, "tcp", "192.0.2.1:30080", "b to 10.42.0.1"},
+		{"node port from a pod, by the bridge", l.a, "tcp", "10.42.0.1:30080", "b to 10.42.0.1"},
+		{"node port from the node", l.node, "tcp", "192.0.2.1:30080", "b to 10.42.0.1"},
+		{"loopback has no node ports", l.node, "tcp", "127.0.0.1:30080", "refused"},
+		{"node port keeps the client's address", l.client, "tcp", "192.0.2.1:30081", "a to 192.0.2.2"},
+		{"node port without an endpoint here", l.client, "tcp", "192.0.2.1:30082", "timeout"},
+		{"node port without an endpoint here, from a pod", l.b, "tcp", "192.0.2.1:30082", "a to 10.42.0.3"},
+		{"node port without an endpoint here, from the node", l.node, "tcp", "192.0.2.1:30082", "a to 10.42.0.1"},
+		{"node port without an endpoint", l.client, "tcp", "192.0.2.1:30083", "refused"},
+		{"external address", l.client, "tcp", "198.51.100.1:80", "a to 10.42.0.1"},
+		{"external address without an endpoint", l.client, "tcp", "198.51.100.2:80", "refused"},
+		{"external address for others", l.client, "tcp", "198.51.100.9:80", "timeout"},
+		{"external address keeps the client's address", l.client, "tcp", "198.51.100.3:80", "a to 192.0.2.2"},
+	} {
+		wait := patience
+		if c.want == "timeout" {
+			wait = 300 * time.Millisecond
+		}
+		if got := c.from.ask(c.network, c.addr, wait); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
