@@ -214,6 +214,23 @@ func TestContainerAfterRestart(t *testing.T) {
 	}
 }
 
+// The filter of system calls is in force: runc is linked with what makes it.
+func TestSeccomp(t *testing.T) {
+	t.Parallel()
+	env := runtimetest.Start(t)
+	conn := env.Connect(t)
+	sc := env.SandboxConfig("filtered")
+	id := addContainer(t, env, conn, startSandbox(t, conn, sc), "a", sc, func(cc *runtimeapi.ContainerConfig) {
+		cc.Linux.SecurityContext.Seccomp = &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault}
+	})
+	if got := run(t, conn, id, "grep ^Seccomp: /proc/self/status"); got != "Seccomp:\t2" {
+		t.Errorf("%q, want a filter", got)
+	}
+	if got := run(t, conn, id, "unshare -m true"); !strings.Contains(got, "not permitted") {
+		t.Errorf("making a mount namespace: %q, want a refusal", got)
+	}
+}
+
 // When pause or the shim dies, the sandbox is reported dead, nothing of it stays
 // alive, and it can be removed and replaced.
 func TestSandboxDies(t *testing.T) {

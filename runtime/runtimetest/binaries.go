@@ -24,7 +24,7 @@ const BinDirEnv = "PROA_BIN_DIR"
 type program struct {
 	out  string   // relative to the directory of programs
 	pkg  string   // Go package
-	cgo  bool     //
+	cgo  bool     // linked statically all the same
 	tags string   //
 	args []string // C compiler's, in place of pkg
 }
@@ -33,7 +33,7 @@ type program struct {
 // its libraries would bring, is two fifths of its size and of its start.
 var programs = []program{
 	{out: embedded.ShimBinary, pkg: "proa/runtime/shim", tags: "no_grpc"},
-	{out: embedded.RuncBinary, pkg: "github.com/opencontainers/runc", cgo: true, tags: "seccomp urfave_cli_no_docs"},
+	{out: embedded.RuncBinary, pkg: "github.com/opencontainers/runc", cgo: true, tags: "seccomp urfave_cli_no_docs netgo osusergo"},
 	{out: "cni/bridge", pkg: "github.com/containernetworking/plugins/plugins/main/bridge"},
 	{out: "cni/host-local", pkg: "github.com/containernetworking/plugins/plugins/ipam/host-local"},
 	{out: "cni/loopback", pkg: "github.com/containernetworking/plugins/plugins/main/loopback"},
@@ -87,11 +87,12 @@ func build(root, dir string, p program) error {
 	if p.pkg == "" {
 		cmd = exec.Command("gcc", append([]string{"-o", tmp}, p.args...)...)
 	} else {
-		cmd = exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags="+p.tags, "-o", tmp, p.pkg)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		flags, env := "-s -w", "CGO_ENABLED=0"
 		if p.cgo {
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+			flags, env = flags+" -extldflags -static", "CGO_ENABLED=1"
 		}
+		cmd = exec.Command("go", "build", "-trimpath", "-ldflags="+flags, "-tags="+p.tags, "-o", tmp, p.pkg)
+		cmd.Env = append(os.Environ(), env)
 	}
 	cmd.Dir = root
 	if b, err := cmd.CombinedOutput(); err != nil {
