@@ -77,6 +77,7 @@ $(BIN)/pause: images/pause/pause.c
 .PHONY: test
 test: build lint ## Run all tests, the end-to-end ones with real containers among them.
 	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) test -timeout 20m ./...
+	@cd test/conformance && $(GO) test . ./cluster ./images ./programs ./report ./suite
 
 .PHONY: race
 race: export CGO_ENABLED := 1
@@ -91,6 +92,20 @@ lint: ## Check formatting and vet.
 .PHONY: bench
 bench: build ## Measure, print one table, and write it to docs/bench/.
 	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) run ./bench -out docs/bench
+
+CONFORMANCE  = cd test/conformance && $(SUDO) env "PATH=$$PATH" $(GO) run . -bin $(BIN)
+
+.PHONY: conformance
+conformance: build ## Run the upstream conformance suite (FOCUS=regex NODES=1 UPDATE=1).
+	@$(CONFORMANCE) -focus '$(FOCUS)' -nodes $(or $(NODES),1) $(if $(UPDATE),-update)
+
+.PHONY: conformance-sample
+conformance-sample: build ## Run a few of the conformance tests that are known to pass (SAMPLE=24).
+	@$(CONFORMANCE) -nodes $(or $(NODES),1) -sample $(or $(SAMPLE),24)
+
+.PHONY: conformance-build
+conformance-build: build ## Build the suite, its images and upstream's programs, and run nothing.
+	@$(CONFORMANCE) -build-only
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a minute (FUZZTIME=…).
