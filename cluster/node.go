@@ -8,10 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/kubernetes"
 	kubeletconfig "k8s.io/kubelet/config/v1beta1"
 	"k8s.io/utils/ptr"
 
@@ -130,15 +126,18 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	}
 	tlsConfig := s.authority.ServerTLS(serving)
 	tlsConfig.ClientCAs = s.authority.Roots()
-	if _, err := s.startAgent(node.Config{
+	agent, err := s.startAgent(node.Config{
 		NodeName: c.Node.Name, NodeIPs: []string{s.address.String()}, NodeLabels: c.Node.Labels, Root: c.Node.Root,
 		ContainerLogs: "-", Client: client, TLS: tlsConfig, Log: s.log,
 		Kubelet: kubeletConfiguration(c, s.address.String()),
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
-	if err := waitNodeReady(ctx, client, c.Node.Name); err != nil {
-		return err
+	select {
+	case <-agent.NodeReady():
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	s.notify.Reached(StepNode, c.Node.Name)
 	s.notify.Reached(StepReady, "")
@@ -174,33 +173,5 @@ func kubeletConfiguration(c *Config, address string) kubeletconfig.KubeletConfig
 		PodCIDR:                  c.Network.PodCIDR,
 		HealthzBindAddress:       "127.0.0.1",
 		HealthzPort:              ptr.To(int32(*c.Node.HealthPort)),
-	}
-}
-
-// waitNodeReady follows the node until its Ready condition is true.
-func waitNodeReady(ctx context.Context, client kubernetes.Interface, name string) error {
-	w, err := client.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})
-	if err != nil {
-		return fmt.Errorf("wait for the node: %w", err)
-	}
-	defer w.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case e, ok := <-w.ResultChan():
-			if !ok {
-				return errors.New("the watch on the node ended before it was ready")
-			}
-			n, ok := e.Object.(*v1.Node)
-			if !ok {
-				continue
-			}
-			for _, cond := range n.Status.Conditions {
-				if cond.Type == v1.NodeReady && cond.Status == v1.ConditionTrue {
-					return nil
-				}
-			}
-		}
 	}
 }

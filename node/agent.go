@@ -71,8 +71,10 @@ type Agent struct {
 	// is ended for being unknown.
 	sources atomic.Int32
 	ready   chan struct{}
-	once    sync.Once
-	relist  chan struct{}
+	// nodeReady is closed by the registrar.
+	nodeReady chan struct{}
+	once      sync.Once
+	relist    chan struct{}
 	// listed is when the runtime was last listed, in nanoseconds.
 	listed atomic.Int64
 }
@@ -87,9 +89,9 @@ func New(cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{
-		cfg:    cfg,
-		log:    cfg.Log.With("component", "kubelet"),
-		ready:  make(chan struct{}),
+		cfg:   cfg,
+		log:   cfg.Log.With("component", "kubelet"),
+		ready: make(chan struct{}), nodeReady: make(chan struct{}),
 		relist: make(chan struct{}, 1),
 	}
 	a.sources.Store(1) // the one that has not been made yet; see sourceParts
@@ -98,6 +100,10 @@ func New(cfg Config) (*Agent, error) {
 
 // Ready is closed once the agent accepts pods.
 func (a *Agent) Ready() <-chan struct{} { return a.ready }
+
+// NodeReady is closed once the API server shows the node as ready, by what this
+// agent has found and not by what a former one has left there.
+func (a *Agent) NodeReady() <-chan struct{} { return a.nodeReady }
 
 // Run runs the agent until ctx ends, and returns why it could not. Containers
 // stay.
@@ -268,7 +274,7 @@ func (a *Agent) build(ctx context.Context) (err error) {
 		return err
 	}
 	a.registrar = &register.Registrar{
-		Changed: a.node.set, Pressure: a.pressure,
+		Changed: a.node.set, Pressure: a.pressure, Ready: func() { close(a.nodeReady) },
 		Client: a.cfg.Client, Config: a.facts, Machine: a.machine, Runtime: a.runtimeFacts,
 		Register: *k.RegisterNode, Event: a.events.onNode,
 		Check: k.NodeStatusUpdateFrequency.Duration, Report: k.NodeStatusReportFrequency.Duration,

@@ -18,16 +18,28 @@ import (
 type Authorizer struct {
 	graph *Graph
 	rules *rbac.RuleSet
+	pods  PodsOn
 }
 
+// PodsOn lists the pods that are bound to a node, as up to date as nodes may
+// know them.
+type PodsOn func(ctx context.Context, node string) ([]*corev1.Pod, error)
+
 // New makes an authorizer. The rules are those of the role system:node, and
-// hold for what is not narrowed here.
-func New(g *Graph, rules []rbacv1.PolicyRule) *Authorizer {
-	return &Authorizer{g, rbac.NewRuleSet(rules)}
+// hold for what is not narrowed here. pods may be nil, where nothing is ahead
+// of the graph.
+func New(g *Graph, rules []rbacv1.PolicyRule, pods PodsOn) *Authorizer {
+	return &Authorizer{g, rbac.NewRuleSet(rules), pods}
+}
+
+// decider decides by the rules and by what a node needs.
+type decider struct {
+	rules *rbac.RuleSet
+	has   func(node string, o object) bool
 }
 
 // Authorize implements [auth.Authorizer].
-func (z *Authorizer) Authorize(_ context.Context, a *auth.Attributes) (auth.Decision, string, error) {
+func (z *Authorizer) Authorize(ctx context.Context, a *auth.Attributes) (auth.Decision, string, error) {
 	node, isNode := Identity(a.User)
 	switch {
 	case !isNode:
@@ -35,14 +47,28 @@ func (z *Authorizer) Authorize(_ context.Context, a *auth.Attributes) (auth.Deci
 	case node == "":
 		return auth.NoOpinion, fmt.Sprintf("unknown node for user %q", a.User.Name), nil
 	}
-	ok, reason := z.decide(node, a)
+	missing := false
+	ok, reason := decider{z.rules, func(node string, o object) bool {
+		has := z.graph.has(node, o)
+		missing = !has
+		return has
+	}}.decide(node, a)
+	if !ok && missing && z.pods != nil {
+		// A node may know of its pod before the graph does, which is told at
+		// the same time: what the graph does not know yet, the pods show.
+		pods, err := z.pods(ctx, node)
+		if err != nil {
+			return auth.NoOpinion, reason, fmt.Errorf("read the pods of node %s: %w", node, err)
+		}
+		ok, reason = decider{z.rules, z.graph.with(pods)}.decide(node, a)
+	}
 	if ok {
 		return auth.Allow, "", nil
 	}
 	return auth.NoOpinion, reason, nil
 }
 
-func (z *Authorizer) decide(node string, a *auth.Attributes) (bool, string) {
+func (z decider) decide(node string, a *auth.Attributes) (bool, string) {
 	if a.IsResource {
 		switch a.Group {
 		case "":
@@ -89,11 +115,11 @@ func (z *Authorizer) decide(node string, a *auth.Attributes) (bool, string) {
 }
 
 // reaches allows what the graph connects with the node.
-func (z *Authorizer) reaches(node string, k kind, a *auth.Attributes) (bool, string) {
+func (z decider) reaches(node string, k kind, a *auth.Attributes) (bool, string) {
 	if a.Name == "" {
 		return false, "No Object name found"
 	}
-	if !z.graph.has(node, object{k, a.Namespace, a.Name}) {
+	if !z.has(node, object{k, a.Namespace, a.Name}) {
 		return false, fmt.Sprintf("no relationship found between node '%s' and this object", node)
 	}
 	return true, ""
@@ -101,7 +127,7 @@ func (z *Authorizer) reaches(node string, k kind, a *auth.Attributes) (bool, str
 
 // read allows get, list and watch of single objects: a node watches each
 // secret by its name.
-func (z *Authorizer) read(node string, k kind, a *auth.Attributes) (bool, string) {
+func (z decider) read(node string, k kind, a *auth.Attributes) (bool, string) {
 	switch {
 	case !slices.Contains([]string{"get", "list", "watch"}, a.Verb):
 		return false, "can only read resources of this type"
@@ -113,7 +139,7 @@ func (z *Authorizer) read(node string, k kind, a *auth.Attributes) (bool, string
 	return z.reaches(node, k, a)
 }
 
-func (z *Authorizer) get(node string, k kind, a *auth.Attributes) (bool, string) {
+func (z decider) get(node string, k kind, a *auth.Attributes) (bool, string) {
 	switch {
 	case a.Verb != "get":
 		return false, "can only get individual resources of this type"
@@ -123,14 +149,14 @@ func (z *Authorizer) get(node string, k kind, a *auth.Attributes) (bool, string)
 	return z.reaches(node, k, a)
 }
 
-func (z *Authorizer) claimStatus(node string, a *auth.Attributes) (bool, string) {
+func (z decider) claimStatus(node string, a *auth.Attributes) (bool, string) {
 	if a.Verb != "get" && a.Verb != "update" && a.Verb != "patch" {
 		return false, "can only get/update/patch this type"
 	}
 	return z.reaches(node, claim, a)
 }
 
-func (z *Authorizer) account(node string, a *auth.Attributes) (bool, string) {
+func (z decider) account(node string, a *auth.Attributes) (bool, string) {
 	if a.Verb == "get" && a.Subresource == "" || a.Verb == "create" && a.Subresource == "token" {
 		return z.reaches(node, account, a)
 	}
@@ -138,7 +164,7 @@ func (z *Authorizer) account(node string, a *auth.Attributes) (bool, string) {
 }
 
 // node: which node a write is for, admission sees.
-func (z *Authorizer) node(node string, a *auth.Attributes) (bool, string) {
+func (z decider) node(node string, a *auth.Attributes) (bool, string) {
 	switch a.Subresource {
 	case "":
 		switch a.Verb {
@@ -158,7 +184,7 @@ func (z *Authorizer) node(node string, a *auth.Attributes) (bool, string) {
 	return false, ""
 }
 
-func (z *Authorizer) pod(node string, a *auth.Attributes) (bool, string) {
+func (z decider) pod(node string, a *auth.Attributes) (bool, string) {
 	switch a.Subresource {
 	case "":
 		switch a.Verb {
@@ -188,7 +214,7 @@ func (z *Authorizer) pod(node string, a *auth.Attributes) (bool, string) {
 	return false, ""
 }
 
-func (z *Authorizer) resourceSlice(node string, a *auth.Attributes) (bool, string) {
+func (z decider) resourceSlice(node string, a *auth.Attributes) (bool, string) {
 	if a.Subresource != "" {
 		return false, "cannot authorize ResourceSlice subresources"
 	}

@@ -11,6 +11,9 @@
 //	pod on the node ──▶ secrets, config maps, claims, account
 //	claim ◀── volume ──▶ its secrets
 //
+// A node is told of its pods at the same time as the graph, and may ask first.
+// What the graph refuses is therefore asked again of the pods themselves.
+//
 // A mirror pod leads nowhere: the node itself makes it, and could otherwise
 // name whatever it wants to read. What nodes may write is narrowed further by
 // the admission plugin NodeRestriction, which sees the objects.

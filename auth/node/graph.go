@@ -270,28 +270,48 @@ func volumeOf(v *corev1.PersistentVolume) *volumeRefs {
 func (g *Graph) has(node string, o object) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
+	return g.reaches(node, o, func(o object) bool { return g.needs[node][o] > 0 })
+}
+
+// with is has, for a node with these pods instead of those of the graph.
+func (g *Graph) with(pods []*corev1.Pod) func(node string, o object) bool {
+	needs := map[object]bool{}
+	for _, p := range pods {
+		for _, r := range refsOf(p) {
+			needs[r] = true
+		}
+	}
+	return func(node string, o object) bool {
+		g.mu.RLock()
+		defer g.mu.RUnlock()
+		return g.reaches(node, o, func(o object) bool { return needs[o] })
+	}
+}
+
+// reaches follows the graph from a node whose pods refer to what needs says. The
+// lock is held.
+func (g *Graph) reaches(node string, o object, needs func(object) bool) bool {
+	usesVolume := func(name string) bool {
+		v := g.volumes[name]
+		return v != nil && needs(v.claim)
+	}
 	switch o.kind {
 	case volume:
-		return g.usesVolume(node, o.name)
+		return usesVolume(o.name)
 	case attachment:
 		return g.attachments[o.name] == node
 	case slice:
 		return g.slices[o.name] == node
 	}
-	if g.needs[node][o] > 0 {
+	if needs(o) {
 		return true
 	}
 	if o.kind == secret {
 		for v := range g.bySecret[o] {
-			if g.usesVolume(node, v) {
+			if usesVolume(v) {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-func (g *Graph) usesVolume(node, name string) bool {
-	v := g.volumes[name]
-	return v != nil && g.needs[node][v.claim] > 0
 }

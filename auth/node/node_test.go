@@ -1,6 +1,8 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -148,7 +150,7 @@ func TestAuthorize(t *testing.T) {
 		},
 	})
 	g.Set(&storagev1.VolumeAttachment{ObjectMeta: metav1.ObjectMeta{Name: "va"}, Spec: storagev1.VolumeAttachmentSpec{NodeName: "n1"}})
-	z := New(g, []rbacv1.PolicyRule{{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"services", "secrets"}}})
+	z := New(g, []rbacv1.PolicyRule{{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"services", "secrets"}}}, nil)
 	q := func(verb, resource, ns, name string, more ...func(*auth.Attributes)) auth.Attributes {
 		a := auth.Attributes{IsResource: true, Verb: verb, Resource: resource, Namespace: ns, Name: name}
 		for _, f := range more {
@@ -214,6 +216,59 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
+// A node asks for what its pod needs before the graph has heard of the pod.
+func TestPodsAheadOfTheGraph(t *testing.T) {
+	t.Parallel()
+	g := NewGraph()
+	g.Set(&corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "v"},
+		Spec:       corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: "a", Name: "c"}},
+	})
+	asked := 0
+	z := New(g, nil, func(_ context.Context, node string) ([]*corev1.Pod, error) {
+		asked++
+		if node == "broken" {
+			return nil, errors.New("cannot be read")
+		}
+		if node != "n1" {
+			return nil, nil
+		}
+		return []*corev1.Pod{{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p"},
+			Spec: corev1.PodSpec{NodeName: "n1", ServiceAccountName: "default", Volumes: []corev1.Volume{
+				{VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}},
+			}},
+		}}, nil
+	})
+	ask := func(node, verb, resource, sub, namespace, name string) (auth.Decision, error) {
+		d, _, err := z.Authorize(t.Context(), &auth.Attributes{
+			User:       &auth.User{Name: auth.NodePrefix + node, Groups: []string{auth.GroupNodes}},
+			IsResource: true, Verb: verb, Resource: resource, Subresource: sub, Namespace: namespace, Name: name,
+		})
+		return d, err
+	}
+	for _, c := range []struct {
+		node, verb, resource, sub, namespace, name string
+		want                                       auth.Decision
+	}{
+		{"n1", "create", "serviceaccounts", "token", "a", "default", auth.Allow},
+		{"n1", "get", "persistentvolumes", "", "", "v", auth.Allow},
+		{"n1", "get", "secrets", "", "a", "default", auth.NoOpinion},
+		{"n2", "create", "serviceaccounts", "token", "a", "default", auth.NoOpinion},
+	} {
+		if d, err := ask(c.node, c.verb, c.resource, c.sub, c.namespace, c.name); d != c.want || err != nil {
+			t.Errorf("%+v: %v %v", c, d, err)
+		}
+	}
+	if d, err := ask("broken", "get", "secrets", "", "a", "s"); d == auth.Allow || err == nil {
+		t.Errorf("without pods: %v %v", d, err)
+	}
+	asked = 0
+	if _, err := ask("n1", "list", "secrets", "", "", ""); err != nil || asked != 0 {
+		t.Errorf("a refusal that no pod could change reads pods: %d %v", asked, err)
+	}
+}
+
 func BenchmarkSecret(b *testing.B) {
 	g := NewGraph()
 	for i := range 1000 {
@@ -224,7 +279,7 @@ func BenchmarkSecret(b *testing.B) {
 			}},
 		})
 	}
-	z := New(g, nil)
+	z := New(g, nil, nil)
 	a := &auth.Attributes{
 		User:       &auth.User{Name: "system:node:7", Groups: []string{auth.GroupNodes}},
 		IsResource: true, Verb: "get", Resource: "secrets", Namespace: "a", Name: "7",

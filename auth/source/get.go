@@ -88,6 +88,11 @@ func (o *Objects) Pods(ctx context.Context, namespace string) ([]*corev1.Pod, er
 	return o.pods.list(ctx, namespace, cache.Any)
 }
 
+// PodsOnNode returns the pods that are bound to a node.
+func (o *Objects) PodsOnNode(ctx context.Context, node string) ([]*corev1.Pod, error) {
+	return o.pods.selected(ctx, "", fields.OneTermEqualSelector("spec.nodeName", node), cache.Any)
+}
+
 // IngressClasses returns all ingress classes.
 func (o *Objects) IngressClasses(ctx context.Context) ([]*networkingv1.IngressClass, error) {
 	return o.ingressClasses.list(ctx, "", cache.Any)

@@ -23,6 +23,7 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"proa/cache"
@@ -135,11 +136,16 @@ func typed[T resource.Object](k *kind[T], e *cache.Entry, name string, err error
 // list returns all objects of a namespace, or all where that is empty, as the
 // cache has them.
 func (k *kind[T]) list(ctx context.Context, namespace string, m cache.Match) ([]T, error) {
+	return k.selected(ctx, namespace, nil, m)
+}
+
+// selected is list, of what a field selector selects where it is not nil.
+func (k *kind[T]) selected(ctx context.Context, namespace string, by fields.Selector, m cache.Match) ([]T, error) {
 	if k.cache == nil {
 		return nil, nil
 	}
 	r, err := k.cache.List(ctx, cache.ListRequest{
-		Predicate: cache.NewPredicate(k.cache.Definition, nil, namespace, nil, nil), Match: m,
+		Predicate: cache.NewPredicate(k.cache.Definition, nil, namespace, nil, by), Match: m,
 	})
 	if err != nil {
 		if s := cache.Status(k.cache.Definition, "", err); s != nil {

@@ -123,7 +123,7 @@ func New(c Config) (*Auth, error) {
 	}
 	a.Authorizer = union.Authorizers{
 		auth.AuthorizerFunc(masters.Authorize),
-		node.New(a.Graph, bootstrap.NodeRules()),
+		node.New(a.Graph, bootstrap.NodeRules(), a.Objects.PodsOnNode),
 		a.Policy,
 	}
 	return a, nil

@@ -152,3 +152,60 @@ func TestRegistrarWritesRarely(t *testing.T) {
 		}
 	})
 }
+
+// The node that a former run has left says Ready, until this run knows better.
+func TestReadyIsOfThisRun(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"same status", "another status"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client := fake.NewClientset()
+				problems := make(chan string, 1)
+				problems <- ""
+				run := func(ready func()) (stop func()) {
+					r := &register.Registrar{
+						Client: client, Config: config(), Machine: machine(), Register: true, Ready: ready,
+						Runtime: func(context.Context) register.Runtime {
+							p := <-problems
+							problems <- p
+							return register.Runtime{Version: "containerd://2.3.7", Problems: p}
+						},
+						Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+					}
+					ctx, cancel := context.WithCancel(context.Background())
+					done := make(chan struct{})
+					go func() { r.Run(ctx); close(done) }()
+					return func() { cancel(); <-done }
+				}
+				run(nil)()
+				stop := run(nil)
+				synctest.Wait()
+				stop()
+				if name == "another status" {
+					<-problems
+					problems <- "the runtime starts"
+				}
+				ready := 0
+				defer run(func() { ready++ })()
+				synctest.Wait()
+				if name == "same status" {
+					if ready != 1 {
+						t.Errorf("a node that is ready as it was: told %d times", ready)
+					}
+					return
+				}
+				if ready != 0 {
+					t.Error("ready by what the former run has left")
+				}
+				<-problems
+				problems <- ""
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if ready != 1 {
+					t.Errorf("told %d times", ready)
+				}
+			})
+		})
+	}
+}

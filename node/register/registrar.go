@@ -43,6 +43,9 @@ type Registrar struct {
 	Event func(eventType, reason, message string)
 	// Changed is called with each new Node object; may be nil.
 	Changed func(*v1.Node)
+	// Ready is called once, when the API server shows the node as ready and it
+	// is: what a former run has left there does not count. May be nil.
+	Ready func()
 	// Check and Report are the intervals, defaulted if zero.
 	Check, Report time.Duration
 	Log           *slog.Logger
@@ -101,7 +104,7 @@ func (r *Registrar) Run(ctx context.Context) {
 			return
 		}
 	}
-	started, reported := time.Now(), time.Now()
+	started, reported, told := time.Now(), time.Now(), r.Ready == nil
 	for ctx.Err() == nil {
 		ready, wrote, err := r.update(ctx, time.Since(reported) >= report)
 		if err != nil && ctx.Err() == nil {
@@ -109,6 +112,10 @@ func (r *Registrar) Run(ctx context.Context) {
 		}
 		if wrote {
 			reported = time.Now()
+		}
+		if ready && err == nil && !told {
+			told = true
+			r.Ready()
 		}
 		wait := check
 		if !ready && time.Since(started) < hurry {
@@ -210,8 +217,8 @@ func (r *Registrar) update(ctx context.Context, due bool) (ready, wrote bool, er
 	after.Status = s
 	got, _, err := nodeutil.PatchNodeStatus(r.Client.CoreV1(), types.NodeName(before.Name), before, after)
 	if err != nil && r.Register && r.deleted(ctx) {
-		// Someone deleted the node; it still lives.
-		return ready, false, r.register(ctx)
+		// Someone deleted the node; it still lives. The next look tells more.
+		return false, false, r.register(ctx)
 	}
 	if err != nil {
 		return ready, false, fmt.Errorf("patch node status: %w", err)
