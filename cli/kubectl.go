@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 
+	"github.com/spf13/cobra"
 	componentcli "k8s.io/component-base/cli"
 	"k8s.io/kubectl/pkg/cmd"
 	"k8s.io/kubectl/pkg/cmd/util"
@@ -16,6 +17,15 @@ func kubectl(args []string) int {
 		util.CheckErr(err) // prints and exits as kubectl does
 	}
 	return 0
+}
+
+// newKubectl lists the command. Main has called it before it gets here, unless
+// flags of proa stand before it.
+func newKubectl() *cobra.Command {
+	return &cobra.Command{
+		Use: "kubectl", Short: "The Kubernetes command line", DisableFlagParsing: true,
+		Run: func(_ *cobra.Command, args []string) { os.Exit(kubectl(append([]string{"kubectl"}, args...))) },
+	}
 }
 
 func lookPath(name string) (string, error) { return exec.LookPath(name) }

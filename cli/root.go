@@ -31,11 +31,15 @@ func Main(args []string) int {
 	root := newRoot()
 	root.SetArgs(args[1:])
 	if err := root.ExecuteContext(ctx); err != nil {
-		// One line, however many things are wrong.
-		fmt.Fprintln(os.Stderr, "proa: "+strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+		fmt.Fprintln(os.Stderr, oneLine(err))
 		return 1
 	}
 	return 0
+}
+
+// oneLine is an error in one line, however many things are wrong.
+func oneLine(err error) string {
+	return "proa: " + strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
 }
 
 func newRoot() *cobra.Command {
@@ -55,7 +59,7 @@ func newRoot() *cobra.Command {
 		newServer(), newAgent(), newAPIServer(), newControllerManager(), newScheduler(), newKubelet(),
 
 		newImage(), newVersion(),
-		&cobra.Command{Use: "kubectl", Short: "The Kubernetes command line", DisableFlagParsing: true},
+		newKubectl(),
 	)
 	return root
 }

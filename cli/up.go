@@ -66,11 +66,11 @@ func up(ctx context.Context, out io.Writer, c *cluster.Config, merge bool) error
 		fmt.Fprintf(out, "The cluster is ready after %d ms.\n", time.Since(start).Milliseconds())
 	}
 	if merge {
-		file, err := cluster.MergeKubeconfig(c.AdminKubeconfig())
+		name, file, err := cluster.MergeKubeconfig(c.AdminKubeconfig())
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "Context %q is in %s.\n", cluster.ContextName, file)
+		fmt.Fprintf(out, "Context %q is in %s.\n", name, file)
 	}
 	fmt.Fprint(out, nextThings())
 	return nil

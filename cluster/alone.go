@@ -246,6 +246,9 @@ func RunAgent(ctx context.Context, c *Config, kubeconfig string, log *slog.Logge
 		return err
 	}
 	defer lock.Release()
+	if err := preflight(c, role{node: true}, thisMachine()); err != nil {
+		return err
+	}
 	p := newParts(ctx)
 	s := &server{config: c, log: log, parts: p}
 	if err := s.runAgent(p.context(), access, client); err != nil {

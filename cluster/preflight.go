@@ -14,60 +14,123 @@ import (
 )
 
 // Preflight checks that this machine can run a cluster as configured, and says
-// of each thing that is missing what to do.
+// of each thing that is missing what to do. Nothing has been started then.
 func Preflight(c *Config) error {
+	return preflight(c, role{api: true, node: !c.Node.Disabled}, thisMachine())
+}
+
+// role is what a process is going to run.
+type role struct{ api, node bool }
+
+// machine answers what preflight asks about the machine.
+type machine struct {
+	root bool
+	// portFree fails where a port cannot be opened.
+	portFree func(address string, port int) error
+	overlay  func() bool
+	cgroups  func() bool
+	// program fails where a program is not in the PATH.
+	program func(name string) error
+	// helper fails where a file beside proa cannot be executed.
+	helper func(path string) error
+	// free makes a directory and returns how many bytes are free for it.
+	free func(dir string) (uint64, error)
+}
+
+func thisMachine() machine {
+	return machine{
+		root:     os.Geteuid() == 0,
+		portFree: portFree,
+		overlay:  func() bool { return filesystemKnown("overlay") },
+		cgroups:  hasCgroups,
+		program: func(name string) error {
+			_, err := exec.LookPath(name)
+			return err
+		},
+		helper: func(path string) error { return unix.Access(path, unix.X_OK) },
+		free:   free,
+	}
+}
+
+func preflight(c *Config, r role, m machine) error {
 	var errs []error
 	missing := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
-	if os.Geteuid() != 0 {
+	port := func(address string, port *int, what, flag string) {
+		if *port <= 0 {
+			return
+		}
+		if err := m.portFree(address, *port); err != nil {
+			missing("port %d of %s is taken: stop what uses it, or choose another with %s: %w", *port, what, flag, err)
+		}
+	}
+	if r.node && !m.root {
 		missing("proa must run as root to make containers: use sudo")
 	}
-	if *c.API.Port > 0 {
-		if err := portFree(c.API.BindAddress, *c.API.Port); err != nil {
-			missing("port %d of the API server is taken: stop what uses it, or choose another with --port: %w", *c.API.Port, err)
-		}
+	if r.api {
+		port(c.API.BindAddress, c.API.Port, "the API server", "--port")
 	}
-	if !c.Node.Disabled {
-		if *c.Node.Port > 0 {
-			if err := portFree(c.API.BindAddress, *c.Node.Port); err != nil {
-				missing("port %d of the node is taken: stop what uses it, or choose another with --kubelet-port: %w", *c.Node.Port, err)
-			}
-		}
-		if c.Node.RuntimeEndpoint == "" {
-			if !filesystemKnown("overlay") {
-				missing("the kernel has no overlayfs: load it with \"modprobe overlay\"")
-			}
-			for _, name := range Helpers {
-				if _, err := os.Stat(filepath.Join(BinDir(), name)); err != nil {
-					missing("%s is missing beside proa in %s: build it with \"make build\"", name, BinDir())
-				}
-			}
-		}
-		if c.Network.CNI == "bridge" {
-			if _, err := exec.LookPath("nft"); err != nil {
-				missing("the program nft is missing: install the package nftables")
-			}
-		}
-		if !hasCgroups() {
-			missing("no cgroups are mounted below /sys/fs/cgroup: mount them, or run on a system that does")
-		}
+	if r.node {
+		port(c.API.BindAddress, c.Node.Port, "the node", "--kubelet-port")
+		port("127.0.0.1", c.Node.HealthPort, "the node's health", "--healthz-port")
+		errs = append(errs, preflightNode(c, m)...)
 	}
-	var st unix.Statfs_t
-	if err := os.MkdirAll(c.DataDir, 0o755); err != nil {
-		missing("the data directory cannot be made: %w", err)
-	} else if err := unix.Statfs(c.DataDir, &st); err == nil {
-		if free := st.Bavail * uint64(st.Bsize); free < minFree {
-			missing("only %d MiB are free for %s: make room, or choose another --data-dir", free>>20, c.DataDir)
-		}
+	switch n, err := m.free(c.DataDir); {
+	case err != nil:
+		missing("the data directory cannot be used: choose another with --data-dir: %w", err)
+	case n < minFree:
+		missing("only %d MiB are free for %s, and %d are needed to start: make room, or choose another with --data-dir", n>>20, c.DataDir, minFree>>20)
 	}
 	return errors.Join(errs...)
+}
+
+// preflightNode checks what containers need.
+func preflightNode(c *Config, m machine) (errs []error) {
+	missing := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	if c.Node.RuntimeEndpoint == "" {
+		if !m.overlay() {
+			missing("the kernel has no overlayfs: load it with \"modprobe overlay\"")
+		}
+		for _, name := range helpers(c) {
+			if err := m.helper(filepath.Join(BinDir(), name)); err != nil {
+				missing("%s is missing beside proa in %s: build it with \"make build\"", name, BinDir())
+			}
+		}
+	}
+	if c.Network.CNI == "bridge" {
+		if err := m.program("nft"); err != nil {
+			missing("the program nft is missing: install the package nftables")
+		}
+	}
+	if !m.cgroups() {
+		missing("no cgroups are mounted below /sys/fs/cgroup: mount them, or run on a system that does")
+	}
+	return errs
 }
 
 // minFree is what must be free on the disk for a start to make sense: etcd
 // preallocates its log in 64 MB pieces.
 const minFree = 256 << 20
 
-// Helpers are the programs beside proa that the embedded runtime executes.
-var Helpers = []string{"runc", "containerd-shim-runc-v2"}
+// helpers are the programs beside proa that the embedded runtime executes.
+func helpers(c *Config) []string {
+	all := []string{"runc", "containerd-shim-runc-v2", "pause"}
+	if c.Network.CNI == "bridge" {
+		all = append(all, "cni/bridge", "cni/host-local", "cni/loopback", "cni/portmap")
+	}
+	return all
+}
+
+// free makes a directory and says how much may be written into it.
+func free(dir string) (uint64, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return 0, err
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("%s: %w", dir, err)
+	}
+	return st.Bavail * uint64(st.Bsize), nil
+}
 
 // BinDir is the folder of this program, beside which its helpers lie.
 func BinDir() string {

@@ -45,6 +45,9 @@ func runServer(ctx context.Context, s *server) error {
 		return err
 	}
 	defer lock.Release()
+	if err := preflight(c, role{api: true, node: !s.apiOnly && !c.Node.Disabled}, thisMachine()); err != nil {
+		return err
+	}
 	p := newParts(ctx)
 	s.parts = p
 	if err := s.start(p.context()); err != nil {
