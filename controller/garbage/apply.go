@@ -114,11 +114,12 @@ func (c *collector) owner(ctx context.Context, of *metav1.PartialObjectMetadata,
 	namespace := ""
 	if info.namespaced {
 		if of.Namespace == "" {
-			c.env.Events.Eventf(of, v1.EventTypeWarning, "OwnerRefInvalidNamespace",
-				"ownerRef [%s/%s, namespace: , name: %s, uid: %s] does not exist in namespace %q", ref.APIVersion, ref.Kind, ref.Name, ref.UID, "")
-			return solid, nil // means nothing, and so leads to nothing
+			return c.meaningless(of, ref), nil
 		}
 		namespace = of.Namespace
+	}
+	if o, ok := c.graph.get(ref.UID); ok && o.met && (o.gvk.GroupKind() != gvk.GroupKind() || o.namespace != namespace || o.name != ref.Name) {
+		return c.meaningless(of, ref), nil
 	}
 	live, err := c.env.Metadata.Resource(info.resource).Namespace(namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	switch {
@@ -132,6 +133,16 @@ func (c *collector) owner(ctx context.Context, of *metav1.PartialObjectMetadata,
 		return waiting, nil
 	}
 	return solid, nil
+}
+
+// meaningless tells of an owner reference that cannot be right: to a namespaced
+// owner of an object without a namespace, or to an object that is known and is
+// elsewhere, or is called otherwise. It leads to nothing: that such an owner is
+// not where the reference says does not show that it is gone.
+func (c *collector) meaningless(of *metav1.PartialObjectMetadata, ref metav1.OwnerReference) ownerState {
+	c.env.Events.Eventf(of, v1.EventTypeWarning, "OwnerRefInvalidNamespace",
+		"ownerRef [%s/%s, namespace: %s, name: %s, uid: %s] does not exist in namespace %q", ref.APIVersion, ref.Kind, of.Namespace, ref.Name, ref.UID, of.Namespace)
+	return solid
 }
 
 // kindOf finds the resource of a kind, also of one that is not watched.

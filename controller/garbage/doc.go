@@ -18,6 +18,7 @@
 // Nothing is deleted on the word of the graph alone: an owner counts as gone
 // only when the API server says so at that moment, by name and uid. An owner
 // reference that cannot mean anything (a namespaced owner of a cluster-scoped
-// object) or whose kind the server does not know never leads to a deletion; it
-// is told in an event or tried again later.
+// object, an owner that is known under another name or in another namespace) or
+// whose kind the server does not know never leads to a deletion; it is told in
+// an event or tried again later.
 package garbage

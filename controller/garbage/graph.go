@@ -24,9 +24,12 @@ type node struct {
 	// deleting: it has a deletion timestamp. foreground and orphan: its
 	// finalizers ask for that.
 	deleting, foreground, orphan bool
-	// virtual nodes are known only as somebody's owner; they have not been
-	// seen themselves.
+	// virtual nodes are known only as somebody's owner: they have not been seen
+	// themselves, or are gone.
 	virtual bool
+	// met: the object has been seen, so that its identity is its own and not
+	// what a dependent says of it.
+	met bool
 }
 
 // graph holds every object by uid. Safe for concurrent use; what it returns
@@ -57,7 +60,7 @@ func (g *graph) set(id identity, m metav1.Object) (w work) {
 	}
 	known := n.identity.name != "" && !n.virtual
 	was := *n
-	n.identity, n.virtual = id, false
+	n.identity, n.virtual, n.met = id, false, true
 	n.deleting = m.GetDeletionTimestamp() != nil
 	n.foreground = has(m.GetFinalizers(), metav1.FinalizerDeleteDependents)
 	n.orphan = has(m.GetFinalizers(), metav1.FinalizerOrphanDependents)
@@ -137,6 +140,7 @@ func (g *graph) relink(n *node, refs []metav1.OwnerReference, w *work) {
 type seen struct {
 	identity
 	virtual    bool
+	met        bool
 	deleting   bool
 	foreground bool
 	dependents []dependent
@@ -158,17 +162,27 @@ func (g *graph) get(uid types.UID) (seen, bool) {
 	if n == nil {
 		return seen{}, false
 	}
-	s := seen{identity: n.identity, virtual: n.virtual, deleting: n.deleting, foreground: n.foreground}
+	s := seen{identity: n.identity, virtual: n.virtual, met: n.met, deleting: n.deleting, foreground: n.foreground}
 	for _, d := range n.dependents {
-		x := dependent{identity: d.identity, deleting: d.deleting, waits: d.deleting && d.foreground}
+		x, owned := dependent{identity: d.identity, deleting: d.deleting, waits: d.deleting && d.foreground}, false
 		for _, r := range d.owners {
-			if r.UID == uid && r.BlockOwnerDeletion != nil && *r.BlockOwnerDeletion {
-				x.blocks = true
+			if r.UID == uid && n.meant(d, r) {
+				owned = true
+				x.blocks = x.blocks || r.BlockOwnerDeletion != nil && *r.BlockOwnerDeletion
 			}
 		}
-		s.dependents = append(s.dependents, x)
+		if owned {
+			s.dependents = append(s.dependents, x)
+		}
 	}
 	return s, true
+}
+
+// meant reports whether a reference of d says what n is. Owners do not reach
+// into other namespaces.
+func (n *node) meant(d *node, r metav1.OwnerReference) bool {
+	return (n.namespace == "" || n.namespace == d.namespace) && n.name == r.Name &&
+		n.gvk.GroupKind() == schema.FromAPIVersionAndKind(r.APIVersion, r.Kind).GroupKind()
 }
 
 func has(list []string, s string) bool {
