@@ -4,12 +4,15 @@ package tainteviction
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/klog/v2"
 
@@ -29,14 +32,27 @@ type eviction struct {
 	loop  *controller.Loop[controller.Key]
 	nodes corelisters.NodeLister
 	pods  corelisters.PodLister
+
+	mu sync.Mutex
+	// begun is when a pod was first seen to tolerate a taint for a time only.
+	begun map[controller.Key]begin
+}
+
+type begin struct {
+	uid types.UID
+	at  time.Time
 }
 
 func newController(env controller.Env) (controller.Controller, error) {
 	core := env.Informers.Core().V1()
-	c := &eviction{env: env, nodes: core.Nodes().Lister(), pods: core.Pods().Lister()}
+	c := &eviction{env: env, nodes: core.Nodes().Lister(), pods: core.Pods().Lister(), begun: map[controller.Key]begin{}}
 	c.loop = controller.NewLoop("tainteviction", env, workers, c.reconcile)
 	if err := controller.Watch(c.loop, core.Pods().Informer(), func(old, pod *v1.Pod, deleted bool) []controller.Key {
-		if deleted || pod.Spec.NodeName == "" || old != nil && old.Spec.NodeName == pod.Spec.NodeName && len(old.Spec.Tolerations) == len(pod.Spec.Tolerations) {
+		if deleted {
+			c.forget(controller.Key{Namespace: pod.Namespace, Name: pod.Name})
+			return nil
+		}
+		if pod.Spec.NodeName == "" || old != nil && old.Spec.NodeName == pod.Spec.NodeName && equality.Semantic.DeepEqual(old.Spec.Tolerations, pod.Spec.Tolerations) {
 			return nil
 		}
 		return []controller.Key{{Namespace: pod.Namespace, Name: pod.Name}}
@@ -93,8 +109,9 @@ func same(a, b []v1.Taint) bool {
 }
 
 // decide says whether a pod must leave a node with these taints, and if so in
-// how long.
-func decide(taints []v1.Taint, tolerations []v1.Toleration, now time.Time) (leave bool, in time.Duration) {
+// how long. A pod tolerates from the moment that it is on the node (since) and
+// the taint is there; a taint that does not say since when counts from begun.
+func decide(taints []v1.Taint, tolerations []v1.Toleration, since, begun, now time.Time) (leave bool, in time.Duration) {
 	for i := range taints {
 		t := &taints[i]
 		tolerated, limited := false, false
@@ -108,11 +125,14 @@ func decide(taints []v1.Taint, tolerations []v1.Toleration, now time.Time) (leav
 			if tol.TolerationSeconds == nil {
 				continue
 			}
-			since := now
+			from := begun
 			if t.TimeAdded != nil {
-				since = t.TimeAdded.Time
+				from = t.TimeAdded.Time
 			}
-			l := max(0, since.Add(time.Duration(max(0, *tol.TolerationSeconds))*time.Second).Sub(now))
+			if from.Before(since) {
+				from = since
+			}
+			l := max(0, from.Add(time.Duration(max(0, *tol.TolerationSeconds))*time.Second).Sub(now))
 			if !limited || l < left {
 				limited, left = true, l
 			}
@@ -143,14 +163,41 @@ func (c *eviction) reconcile(ctx context.Context, key controller.Key) (controlle
 		return controller.Done, err
 	}
 	now := c.env.Clock.Now()
-	leave, in := decide(executing(n), pod.Spec.Tolerations, now)
+	leave, in := decide(executing(n), pod.Spec.Tolerations, since(pod), c.begin(key, pod.UID, now), now)
 	switch {
 	case !leave:
+		c.forget(key)
 		return controller.Done, nil
 	case in > 0:
 		return controller.Again(in), nil
 	}
 	return controller.Done, c.evict(ctx, pod, now)
+}
+
+// since is when a pod came to its node.
+func since(pod *v1.Pod) time.Time {
+	if c := podstate.Condition(pod, v1.PodScheduled); c != nil && c.Status == v1.ConditionTrue {
+		return c.LastTransitionTime.Time
+	}
+	return pod.CreationTimestamp.Time
+}
+
+// begin is when the pod was first asked about since its node has had taints.
+func (c *eviction) begin(key controller.Key, uid types.UID, now time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, ok := c.begun[key]
+	if !ok || b.uid != uid {
+		b = begin{uid, now}
+		c.begun[key] = b
+	}
+	return b.at
+}
+
+func (c *eviction) forget(key controller.Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.begun, key)
 }
 
 func (c *eviction) evict(ctx context.Context, pod *v1.Pod, now time.Time) error {
