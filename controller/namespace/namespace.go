@@ -19,6 +19,8 @@ import (
 
 const workers = 5
 
+var pods = v1.SchemeGroupVersion.WithResource("pods")
+
 // Definition of the namespace controller.
 func Definition() controller.Definition {
 	return controller.Definition{Name: "namespace-controller", ServiceAccount: "namespace-controller", New: newController}
@@ -108,6 +110,18 @@ func (c *namespaces) sweep(ctx context.Context, namespace string) *remains {
 	bulk, err := discovery.GroupVersionResources(discovery.FilteredBy(discovery.SupportsAllVerbs{Verbs: []string{"deletecollection"}}, lists))
 	if err != nil && r.discovery == nil {
 		r.discovery = err
+	}
+	// Pods go before what they use: a pod that still ends may need its volumes,
+	// and must not outlive the network policies that confine it.
+	if _, ok := all[pods]; ok {
+		_, canBulk := bulk[pods]
+		if err := c.sweepResource(ctx, pods, namespace, canBulk, r); err != nil {
+			r.failed = fmt.Errorf("%s: %w", pods.GroupResource(), err)
+		}
+		if r.failed != nil || r.objects[pods] > 0 {
+			return r
+		}
+		delete(all, pods)
 	}
 	for gvr := range all {
 		_, canBulk := bulk[gvr]
