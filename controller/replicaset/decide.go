@@ -99,8 +99,10 @@ func first(pods, peers []*v1.Pod, n int, now time.Time) []*v1.Pod {
 			cmp.Compare(deletionCost(a), deletionCost(b)),
 			cmp.Compare(crowd[b.Spec.NodeName], crowd[a.Spec.NodeName]),
 		)
-		if order == 0 && ra && rb {
-			order = compareAge(podstate.ReadySince(a), podstate.ReadySince(b), now)
+		if sa, sb := podstate.ReadySince(a), podstate.ReadySince(b); order == 0 && ra && rb && !sa.Equal(&sb) {
+			// Ready for about the same time: any of them, and not always the
+			// one that has restarted most.
+			order = cmp.Or(compareAge(sa, sb, now), cmp.Compare(a.UID, b.UID))
 		}
 		return cmp.Or(order,
 			cmp.Compare(restarts(b), restarts(a)),
