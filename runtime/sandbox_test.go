@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -360,6 +361,50 @@ func TestShimsAreApart(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// A shim that does not answer the next runtime is ended with its pods, which can be
+// removed and replaced.
+func TestDeafShim(t *testing.T) {
+	t.Parallel()
+	env := runtimetest.New(t)
+	child := env.StartChild(t)
+	conn := env.Connect(t)
+	ctx := context.Background()
+	sc := env.SandboxConfig("deaf")
+	sb := startSandbox(t, conn, sc)
+	id := addContainer(t, env, conn, sb, "a", sc, nil)
+	st, err := conn.Runtime.PodSandboxStatus(ctx, sb, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pause := number(t, st.Info["info"], `"pid":`)
+	status, err := conn.Runtime.ContainerStatus(ctx, id, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := number(t, status.Info["info"], `"pid":`)
+	child.Kill()
+	if err := unix.Kill(parent(t, pause), unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	env.StartChild(t)
+	conn = env.Connect(t)
+	after, err := conn.Runtime.PodSandboxStatus(ctx, sb, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.Status.State != runtimeapi.PodSandboxState_SANDBOX_NOTREADY {
+		t.Errorf("the sandbox is %s", after.Status.State)
+	}
+	for what, pid := range map[string]int{"pause": pause, "the container": first} {
+		if !ended(pid, 10*time.Second) {
+			t.Errorf("%s outlived the shim", what)
+		}
+	}
+	removeSandbox(t, conn, sb)
+	sc.Metadata.Attempt = 1
+	addContainer(t, env, conn, startSandbox(t, conn, sc), "a", sc, nil)
 }
 
 // A pod with a user namespace gets upstream's sandbox, and all the rest holds.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +13,8 @@ import (
 	"proa/runtime/internal/procs"
 )
 
-// A process that is killed while it starts a shim leaves a helper that finishes the
+// Pods that need upstream's sandbox have a shim of containerd's own making. A
+// process that is killed while it starts one leaves a helper that finishes the
 // start, and then a shim that containerd does not know: it finds no complete bundle
 // for it, removes what there is, and forgets it. Such a shim would stay for ever.
 
@@ -65,7 +65,7 @@ func endOrphans(c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	orphans := orphans(all, c.Socket, newSandboxDirs(c).root)
+	orphans := orphans(all, c.Socket)
 	if len(orphans) == 0 {
 		return nil
 	}
@@ -81,16 +81,14 @@ func endOrphans(c Config, log *slog.Logger) error {
 	return nil
 }
 
-// orphans picks the shims without a bundle and without a child but pause. Pure.
-func orphans(all []procs.Process, socket, pauseRoot string) []int {
+// orphans picks the shims without a bundle and without a child. Pure.
+func orphans(all []procs.Process, socket string) []int {
 	var out []int
 	for _, shim := range all {
 		if !isShimOf(shim, socket) || !shim.CwdGone {
 			continue
 		}
-		busy := slices.ContainsFunc(all, func(p procs.Process) bool {
-			return p.Parent == shim.PID && strings.TrimSuffix(p.Root, "/") != pauseRoot
-		})
+		busy := slices.ContainsFunc(all, func(p procs.Process) bool { return p.Parent == shim.PID })
 		if !busy {
 			out = append(out, shim.PID)
 		}

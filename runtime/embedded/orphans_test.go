@@ -15,15 +15,13 @@ func TestOrphans(t *testing.T) {
 	all := []procs.Process{
 		shim(10, "/s", false), // a pod's
 		shim(11, "/s", true),  // forgotten, with nothing
-		shim(12, "/s", true),  // forgotten, with pause
-		{PID: 112, Parent: 12, Root: "/state/pause", Args: []string{"/pause"}},
-		shim(13, "/s", true), // forgotten, with a container
+		shim(13, "/s", true),  // forgotten, with a container
 		{PID: 113, Parent: 13, Root: "/", Args: []string{"/hello"}},
 		shim(14, "/other", true), // of another runtime
 		{PID: 15, CwdGone: true, Args: []string{"sh", "-address", "/s"}},
 		{PID: 16, CwdGone: true},
 	}
-	if got := orphans(all, "/s", "/state/pause"); !slices.Equal(got, []int{11, 12}) {
+	if got := orphans(all, "/s"); !slices.Equal(got, []int{11}) {
 		t.Errorf("got %v", got)
 	}
 }

@@ -317,7 +317,7 @@ func (r *Runtime) Stop() {
 			}
 		}
 		if r.lock != nil {
-			r.lock.Close()
+			unlockRoot(r.lock)
 		}
 	})
 }
@@ -352,7 +352,14 @@ func Lock(root string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() { f.Close() }, nil
+	return func() { unlockRoot(f) }, nil
+}
+
+// unlockRoot gives the lock up. Closing alone would leave it to a child of this
+// process that was forked and has not executed its program yet.
+func unlockRoot(f *os.File) {
+	unix.Flock(int(f.Fd()), unix.LOCK_UN) //nolint:errcheck // cannot fail on an open file
+	f.Close()
 }
 
 // lockRoot takes an advisory lock that the kernel drops with the process. The

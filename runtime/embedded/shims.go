@@ -35,9 +35,11 @@ const (
 	// spareTime is how long a shim stays that holds no pods any more: the next pod
 	// often replaces the last.
 	spareTime = time.Minute
-	// shimTimeout bounds what a shim is to do at once: to answer whether it is
-	// alive, and to end.
+	// shimTimeout bounds how long a shim takes to end.
 	shimTimeout = 5 * time.Second
+	// adoptTimeout bounds how long it takes to tell whether it is alive. Its pods
+	// end if it does not, so this is more than a busy machine needs.
+	adoptTimeout = 10 * time.Second
 )
 
 // shims are the processes that hold pods. They are started as they are needed,
@@ -310,10 +312,9 @@ func (p *shims) adopt(ctx context.Context) error {
 	for _, e := range entries {
 		s, err := p.adoptOne(ctx, e.Name())
 		if err != nil {
-			// Its containers were ended when containerd looked for its own.
-			p.log.Warn("a shim has ended beside the container runtime", "shim", e.Name(), "err", err)
-			if err := p.removeFiles(e.Name()); err != nil {
-				p.log.Warn("cannot remove what a shim has left", "shim", e.Name(), "err", err)
+			p.log.Error("a shim has ended beside the container runtime, or does not answer; so do its pods", "shim", e.Name(), "err", err)
+			if err := p.abandon(e.Name()); err != nil {
+				p.log.Error("containers of a dead shim may still run", "shim", e.Name(), "err", err)
 			}
 			continue
 		}
@@ -330,6 +331,36 @@ func (p *shims) adopt(ctx context.Context) error {
 	return nil
 }
 
+// abandon ends a shim that could not be adopted, and what it held.
+func (p *shims) abandon(name string) error {
+	all, err := procs.List()
+	if err != nil {
+		return err
+	}
+	var pids []int
+	for _, proc := range all {
+		if i := slices.Index(proc.Args, "-id"); isShimOf(proc, p.conf.Socket) && i >= 0 && i+1 < len(proc.Args) && proc.Args[i+1] == name {
+			pids = append(pids, proc.PID)
+		}
+	}
+	process, err := procs.Hold(pids)
+	if err != nil {
+		return err
+	}
+	defer procs.Release(process)
+	if err := procs.Signal(process, unix.SIGKILL); err != nil {
+		return err
+	}
+	procs.Wait(context.Background(), process, time.Now().Add(shimTimeout))
+	held := map[string]bool{}
+	for _, sandbox := range p.dirs.list() {
+		if p.dirs.noted(sandbox) == name {
+			held[sandbox] = true
+		}
+	}
+	return errors.Join(endContainers(p.conf, held), p.removeFiles(name))
+}
+
 func (p *shims) adoptOne(ctx context.Context, name string) (_ *podShim, err error) {
 	program, err := os.ReadFile(filepath.Join(p.dir(name), programFile))
 	if err != nil {
@@ -342,7 +373,7 @@ func (p *shims) adoptOne(ctx context.Context, name string) (_ *podShim, err erro
 	if err := p.connect(s); err != nil {
 		return nil, errors.Join(err, s.log.Close())
 	}
-	ctx, cancel := context.WithTimeout(ctx, shimTimeout)
+	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
 	defer cancel()
 	who, err := taskapi.NewTTRPCTaskClient(s.conn).Connect(ctx, &taskapi.ConnectRequest{})
 	if err == nil {
