@@ -16,11 +16,20 @@ import (
 type Transport struct {
 	Handler http.Handler
 	User    *auth.User
+	// As may name another user for a request, by its context; nil is User. It
+	// is for one client that speaks for many.
+	As func(context.Context) *auth.User
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancel(auth.WithUser(r.Context(), t.User))
+	user := t.User
+	if t.As != nil {
+		if u := t.As(r.Context()); u != nil {
+			user = u
+		}
+	}
+	ctx, cancel := context.WithCancel(auth.WithUser(r.Context(), user))
 	in := r.Clone(ctx)
 	if in.Body == nil {
 		in.Body = http.NoBody

@@ -210,7 +210,7 @@ func (r *Registrar) update(ctx context.Context, due bool) (ready, wrote bool, er
 	s := r.status(ctx, before.Status)
 	_, condition := nodeutil.GetNodeCondition(&s, v1.NodeReady)
 	ready = condition != nil && condition.Status == v1.ConditionTrue
-	if !due && sameStatus(before.Status, s) {
+	if !due && SameStatus(before.Status, s) {
 		return ready, false, nil
 	}
 	after := before.DeepCopy()
@@ -269,8 +269,8 @@ var pressureReasons = map[v1.NodeConditionType]map[bool]string{
 	v1.NodePIDPressure:    {true: "NodeHasInsufficientPID", false: "NodeHasSufficientPID"},
 }
 
-// sameStatus compares two statuses but for the heartbeat times.
-func sameStatus(a, b v1.NodeStatus) bool {
+// SameStatus reports whether two statuses are equal but for the heartbeat times.
+func SameStatus(a, b v1.NodeStatus) bool {
 	a.Conditions, b.Conditions = beatless(a.Conditions), beatless(b.Conditions)
 	return equality.Semantic.DeepEqual(a, b)
 }
