@@ -56,7 +56,7 @@ func newRoot() *cobra.Command {
 	)
 	root.AddCommand(
 		newUp(), newDown(), newStatus(),
-		newServer(), newAgent(), newAPIServer(), newControllerManager(), newScheduler(), newKubelet(),
+		newServer(), newAgent(), newAPIServer(), newControllerManager(), newScheduler(), newKubelet(), newHollow(),
 
 		newImage(), newVersion(),
 		newKubectl(),
@@ -107,6 +107,7 @@ func (f *clusterFlags) addServer(cmd *cobra.Command) {
 	fl.StringToStringVar(&c.Node.Labels, "node-labels", nil, "`labels` of the node")
 	c.Node.Port = intFlag(cmd, "kubelet-port", "`port` of the node's API, 0 for any free one (default 10250)")
 	c.Node.HealthPort = intFlag(cmd, "healthz-port", "`port` of the node's health endpoint on loopback (default 10248)")
+	fl.IntVar(&c.HollowNodes, "hollow-nodes", 0, "`number` of further nodes that keep the node's side of the API but run no containers")
 	fl.BoolVar(&c.Node.Disabled, "disable-agent", false, "run no node on this machine")
 }
 

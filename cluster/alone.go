@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 
@@ -212,7 +213,7 @@ func (a *SchedulerAlone) Run(ctx context.Context) error {
 		return err
 	}
 	return a.run(ctx, schedulerName, c, client, func(p *parts) error {
-		return startScheduler(p, client, informers.NewSharedInformerFactory(client, 0), a.Log)
+		return startScheduler(p, client, informers.NewSharedInformerFactory(client, 0), rand.Uint64(), a.Log)
 	})
 }
 

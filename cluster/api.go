@@ -22,6 +22,7 @@ import (
 	"proa/apiserver"
 	"proa/apiserver/health"
 	"proa/apiserver/local"
+	"proa/apiserver/managed"
 	"proa/apiserver/stream"
 	"proa/apiserver/subresource"
 	"proa/auth"
@@ -50,12 +51,14 @@ type api struct {
 type apiConfig struct {
 	store     store.Store
 	authority *pki.Authority
-	listener  net.Listener
-	names     []string // of the serving certificate
+	listener  net.Listener // nil: it is reached in this process only
+	names     []string     // of the serving certificate
 	serviceIP string
 	services  netip.Prefix // of cluster IPs
 	profiling bool
 	bootstrap *bootstrapping
+	clock     clock.WithTicker
+	managed   *managed.Tracker // nil: one of its own
 	log       *slog.Logger
 }
 
@@ -66,7 +69,7 @@ const storeCheck = 2 * time.Second
 // this returns.
 func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	table := builtin.Table()
-	hub := cache.NewHub(c.store, codec.Storage{}, cache.Options{Log: c.log})
+	hub := cache.NewHub(c.store, codec.Storage{}, cache.Options{Log: c.log, Now: c.clock.Now})
 	// Before the hub runs, so that watches of the last process can resume here.
 	// Events are many, and seldom read: they wait until somebody asks.
 	for _, def := range table.View().Definitions {
@@ -76,7 +79,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	}
 	p.run("cache", hub.Run)
 
-	who, err := standard.New(standard.Config{PKI: c.authority, Hub: hub, View: table.View(), Log: c.log})
+	who, err := standard.New(standard.Config{PKI: c.authority, Hub: hub, View: table.View(), Clock: c.clock, Log: c.log})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +96,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	// Quotas are charged through the server itself, once it is made.
 	var system kubernetes.Interface
 	chain, err := admissionbuiltin.Chain(admissionbuiltin.Config{
-		Objects: who.Objects, Authorizer: who.Authorizer, Policy: who.Policy, Clock: clock.RealClock{},
+		Objects: who.Objects, Authorizer: who.Authorizer, Policy: who.Policy, Clock: c.clock,
 		ChargeQuota: func(ctx context.Context, q *v1.ResourceQuota) (*v1.ResourceQuota, error) {
 			return system.CoreV1().ResourceQuotas(q.Namespace).UpdateStatus(ctx, q, metav1.UpdateOptions{})
 		},
@@ -108,7 +111,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		return nil, fmt.Errorf("client certificate for nodes: %w", err)
 	}
 	registry.Add(stream.Registry(stream.Config{Objects: who.Objects, NodeTLS: c.authority.ClientTLS(nodes), Log: c.log}))
-	allocators, services, err := ipalloc.For(table, hub, ipalloc.Config{Addresses: []netip.Prefix{c.services}, Log: c.log})
+	allocators, services, err := ipalloc.For(table, hub, ipalloc.Config{Addresses: []netip.Prefix{c.services}, Now: c.clock.Now, Log: c.log})
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +122,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	}
 	p.run("OpenAPI", func(ctx context.Context) error { docs.Run(ctx); return nil })
 	server, err := apiserver.New(apiserver.Config{
-		Table: table, Hub: hub, Log: c.log, TLS: c.authority.ServerTLS(serving),
+		Table: table, Hub: hub, Log: c.log, TLS: c.authority.ServerTLS(serving), Now: c.clock.Now, Managed: c.managed,
 		Allocators:    allocators,
 		Authenticator: who.Authenticator,
 		Authorizer:    who.Authorizer,
@@ -141,6 +144,10 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	}
 	if system, err = local.Clients(server.Handler(), apiserverUser(), "proa"); err != nil {
 		return nil, err
+	}
+	if c.listener == nil {
+		p.run("API server", func(ctx context.Context) error { <-ctx.Done(); server.Drain(); return nil })
+		return &api{server: server, hub: hub, table: table, log: c.log}, nil
 	}
 	p.run("API server", func(ctx context.Context) error { return server.Serve(ctx, c.listener) })
 	a, err := netip.ParseAddrPort(c.listener.Addr().String())

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
+
+	"proa/node/hollow"
 )
 
 // DefaultConfigFile is read when no other is named and it exists.
@@ -32,6 +34,9 @@ type Config struct {
 	Etcd    Etcd    `json:"etcd,omitempty"`
 	Network Network `json:"network,omitempty"`
 	Node    Node    `json:"node,omitempty"`
+	// HollowNodes is how many nodes there are beside this one that run no
+	// containers; see package node/hollow.
+	HollowNodes int `json:"hollowNodes,omitempty"`
 }
 
 // API is where and how the API server listens.
@@ -219,6 +224,9 @@ func (c *Config) Validate() error {
 		if p > 65535 || p < -1 {
 			bad(field, fmt.Sprint(p), "must be a port, or 0 for any free one")
 		}
+	}
+	if c.HollowNodes < 0 || c.HollowNodes > hollow.MaxNodes {
+		bad("hollowNodes", fmt.Sprint(c.HollowNodes), fmt.Sprintf("must be between 0 and %d", hollow.MaxNodes))
 	}
 	switch c.LogLevel {
 	case "debug", "info", "warn", "error":

@@ -29,13 +29,13 @@ import (
 // RunServer runs a control plane, and a node unless that is disabled, until
 // ctx ends. It reports the steps of its start to notify.
 func RunServer(ctx context.Context, c *Config, notify *Notifier, log *slog.Logger) error {
-	return runServer(ctx, &server{config: c, notify: notify, log: log})
+	return runServer(ctx, &server{config: c, notify: notify, log: log, clock: clock.RealClock{}})
 }
 
 // RunAPIServer runs an API server alone, over an embedded or an external etcd,
 // until ctx ends.
 func RunAPIServer(ctx context.Context, c *Config, log *slog.Logger) error {
-	return runServer(ctx, &server{config: c, log: log, apiOnly: true})
+	return runServer(ctx, &server{config: c, log: log, clock: clock.RealClock{}, apiOnly: true})
 }
 
 func runServer(ctx context.Context, s *server) error {
@@ -67,6 +67,7 @@ type server struct {
 
 	authority *pki.Authority
 	store     store.Store
+	clock     clock.WithTicker
 	address   netip.Addr // of this machine
 	api       *api
 }
@@ -101,7 +102,10 @@ func (s *server) start(ctx context.Context) error {
 		return nil
 	}
 	s.startControllers()
-	if err := s.startScheduler(); err != nil {
+	if err := s.startScheduler(rand.Uint64()); err != nil {
+		return err
+	}
+	if err := s.startHollow(); err != nil {
 		return err
 	}
 	if s.config.Node.Disabled {
@@ -159,7 +163,7 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	if s.api, err = startAPI(ctx, s.parts, apiConfig{
 		profiling: *c.API.Profiling,
 		store:     s.store, authority: s.authority, listener: listener, names: names,
-		serviceIP: serviceIP, services: services, bootstrap: bootstrap, log: s.log,
+		serviceIP: serviceIP, services: services, bootstrap: bootstrap, clock: s.clock, log: s.log,
 	}); err != nil {
 		return err
 	}
@@ -208,25 +212,25 @@ func (s *server) startControllers() {
 			return err
 		}
 		m := controller.Manager{
-			Clients: clients, Informers: informer.NewFactory(shared, s.api.hub, s.api.table, 0), Clock: clock.RealClock{}, Log: s.log,
+			Clients: clients, Informers: informer.NewFactory(shared, s.api.hub, s.api.table, 0), Clock: s.clock, Log: s.log,
 		}
 		return m.Run(ctx, Controllers(s.authority.CA(), s.authority.Signer))
 	})
 }
 
-func (s *server) startScheduler() error {
+func (s *server) startScheduler(seed uint64) error {
 	client, err := s.client(&auth.User{Name: "system:kube-scheduler", Groups: []string{auth.GroupAuthenticated}}, "kube-scheduler")
 	if err != nil {
 		return err
 	}
-	return startScheduler(s.parts, client, informer.NewFactory(client, s.api.hub, s.api.table, 0), s.log)
+	return startScheduler(s.parts, client, informer.NewFactory(client, s.api.hub, s.api.table, 0), seed, s.log)
 }
 
 // startScheduler runs a scheduler over a clientset.
-func startScheduler(p *parts, client kubernetes.Interface, shared informers.SharedInformerFactory, log *slog.Logger) error {
+func startScheduler(p *parts, client kubernetes.Interface, shared informers.SharedInformerFactory, seed uint64, log *slog.Logger) error {
 	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
 	s, err := scheduler.New(scheduler.Config{
-		Client: client, Informers: shared, Log: log, Seed: rand.Uint64(),
+		Client: client, Informers: shared, Log: log, Seed: seed,
 		Events: broadcaster.NewRecorder(scheme.Scheme, scheduler.DefaultName),
 	})
 	if err != nil {
