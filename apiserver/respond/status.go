@@ -31,7 +31,9 @@ func StatusOf(err error) metav1.Status {
 		s = apierrors.NewServiceUnavailable("the store is not available: " + err.Error()).Status()
 		s.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
 	case errors.Is(err, store.ErrUncertain):
-		s = apierrors.NewTimeoutError("the store did not confirm the write in time; it may have been made: "+err.Error(), 1).Status()
+		// Without a hint to retry: client libraries follow it blindly, and would
+		// make the write a second time.
+		s = apierrors.NewTimeoutError("the store did not confirm the write in time; it may have been made: "+err.Error(), 0).Status()
 	case errors.Is(err, store.ErrTooLarge):
 		s = apierrors.NewRequestEntityTooLargeError("the object is too large for the store").Status()
 	default:

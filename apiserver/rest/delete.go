@@ -49,6 +49,9 @@ func (a *API) Delete(ctx context.Context, c *request.Call, o *metav1.DeleteOptio
 			if e == nil {
 				e, err = cached.Fresh(ctx, ns, c.Name)
 			}
+		case errors.Is(failed, store.ErrUncertain):
+			// It may have been made, and then another attempt finds nothing.
+			return nil, false, failed
 		case !fresh:
 			latest, ferr := cached.Fresh(ctx, ns, c.Name)
 			if ferr == nil && latest.Revision == e.Revision {

@@ -114,6 +114,10 @@ func (a *API) Modify(ctx context.Context, c *request.Call, m Modification) (*Res
 			if e == nil {
 				e, err = cached.Fresh(ctx, ns, c.Name)
 			}
+		case errors.Is(failed, store.ErrUncertain):
+			// It may have been made. Another attempt would meet that one, and
+			// be refused in its place.
+			return nil, failed
 		case !fresh:
 			// The failure may be due to an old state: look at the store once.
 			latest, ferr := cached.Fresh(ctx, ns, c.Name)
