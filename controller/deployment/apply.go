@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"proa/controller"
 )
 
 // apply carries out a plan: the sets first, then the deployment's own
@@ -153,9 +155,11 @@ func (c *deployments) scale(ctx context.Context, d *appsv1.Deployment, s scaling
 	} else {
 		sizeAnnotations(d, &rs.Annotations)
 	}
-	if _, err := c.env.Client.AppsV1().ReplicaSets(rs.Namespace).Update(ctx, rs, metav1.UpdateOptions{}); err != nil {
+	got, err := c.env.Client.AppsV1().ReplicaSets(rs.Namespace).Update(ctx, rs, metav1.UpdateOptions{})
+	if err != nil {
 		return err
 	}
+	c.written.note(controller.Key{Namespace: d.Namespace, Name: d.Name}, got)
 	if before == s.size {
 		return nil
 	}
@@ -175,7 +179,10 @@ func (c *deployments) annotate(ctx context.Context, d *appsv1.Deployment, rs *ap
 	}
 	rs = rs.DeepCopy()
 	rs.Annotations, rs.Spec.MinReadySeconds = want, d.Spec.MinReadySeconds
-	_, err := c.env.Client.AppsV1().ReplicaSets(rs.Namespace).Update(ctx, rs, metav1.UpdateOptions{})
+	got, err := c.env.Client.AppsV1().ReplicaSets(rs.Namespace).Update(ctx, rs, metav1.UpdateOptions{})
+	if err == nil {
+		c.written.note(controller.Key{Namespace: d.Namespace, Name: d.Name}, got)
+	}
 	return err
 }
 

@@ -29,6 +29,8 @@ type deployments struct {
 	lister appslisters.DeploymentLister
 	sets   *owned.Index[*appsv1.ReplicaSet]
 	pods   *owned.Index[*v1.Pod]
+	// written are this controller's own writes that its cache may lag behind.
+	written written
 }
 
 // Definition of the deployment controller.
@@ -118,6 +120,7 @@ func (c *deployments) ofPod(_, pod *v1.Pod, deleted bool) []controller.Key {
 func (c *deployments) reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
 	d, err := c.lister.Deployments(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
+		c.written.forget(key)
 		return controller.Done, nil
 	}
 	if err != nil {
@@ -134,6 +137,9 @@ func (c *deployments) reconcile(ctx context.Context, key controller.Key) (contro
 	sets, err := c.claim(ctx, d, selector)
 	if err != nil {
 		return controller.Done, err
+	}
+	if c.written.unseen(key, sets) {
+		return controller.Done, nil // the event of the write comes
 	}
 	v := &view{d: d, sets: sets, now: c.env.Clock.Now()}
 	v.oldPods = c.oldPods(d, sets)
