@@ -107,6 +107,10 @@ conformance-sample: build ## Run a few of the conformance tests that are known t
 conformance-build: build ## Build the suite, its images and upstream's programs, and run nothing.
 	@$(CONFORMANCE) -build-only
 
+.PHONY: simulate
+simulate: ## Run simulated clusters with faults: SEED=… RUNS=… REPEAT=… LOG=info.
+	@SEED=$(or $(SEED),1) RUNS=$(or $(RUNS),50) REPEAT=$(REPEAT) LOG=$(LOG) GOMAXPROCS=1 $(GO) test -count 1 -timeout 0 ./test/simulate -run '^TestSimulate$$'
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a minute (FUZZTIME=…).
 	@for p in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \

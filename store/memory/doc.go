@@ -5,7 +5,8 @@
 // time to live go by a timer of the standard library, so that the store works
 // inside a testing/synctest bubble. [Options.Fault] is asked before every
 // operation and can delay it, refuse it, or leave its outcome unknown;
-// [Store.CutWatches] ends running watches as a broken stream would.
+// [Store.CutWatches] ends running watches as a broken stream would, and
+// [Options.Observe] sees every change as it is made.
 //
 // The whole history since the last Compact stays in memory: it is meant for
 // tests.

@@ -23,12 +23,15 @@ const MaxValue = 1536*1024 - 512
 type Options struct {
 	// Fault decides over every operation; nil means that none fails.
 	Fault func(Op) Fault
+	// Observe is told of every change, in order, while the store is locked.
+	Observe func(store.Event)
 }
 
 // Store keeps keys in memory. It implements store.Store.
 type Store struct {
 	mu        sync.Mutex
 	decide    func(Op) Fault
+	observe   func(store.Event)
 	ops       int
 	rev       int64
 	compacted int64
@@ -59,6 +62,7 @@ type version struct {
 func New(o Options) *Store {
 	return &Store{
 		decide:  o.Fault,
+		observe: o.Observe,
 		rev:     1,
 		keys:    btree.NewG(16, func(a, b *history) bool { return a.key < b.key }),
 		changed: make(chan struct{}),
@@ -236,6 +240,9 @@ func (s *Store) remember(key string, v version, ev store.Event) {
 	}
 	h.versions = append(h.versions, v)
 	s.log = append(s.log, ev)
+	if s.observe != nil {
+		s.observe(ev)
+	}
 	s.wake()
 }
 
