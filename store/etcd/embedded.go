@@ -31,7 +31,7 @@ const (
 	// snapshotCatchUp, the entries that stay in memory behind the last one, must
 	// exceed them: the election at a start looks at all entries that are being
 	// replayed, and etcd may already be dropping the first of them.
-	snapshotCount   = 2000
+	snapshotCount   = 1000
 	snapshotCatchUp = 3 * snapshotCount
 	// maxRequest is upstream's limit of one write.
 	maxRequest = 1.5 * 1024 * 1024
