@@ -3,6 +3,7 @@ package apiserver_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -249,3 +250,25 @@ func (c *counting) Header() http.Header         { return c.header }
 func (c *counting) WriteHeader(int)             {}
 func (c *counting) Write(p []byte) (int, error) { c.seen.Add(1); return len(p), nil }
 func (c *counting) Flush()                      {}
+
+// BenchmarkListOverTLS is a list as a client gets it, over TLS and HTTP/2. The
+// client's share of the CPU is in it.
+func BenchmarkListOverTLS(b *testing.B) {
+	env := apitest.Start(b)
+	for i := range 5000 {
+		send(b, env, "POST", podsPath, pb, pb, message(b, benchPod(fmt.Sprint("p", i)), "Pod"), 201)
+	}
+	client := env.Remote(apitest.AdminUser).CoreV1().RESTClient()
+	b.ReportAllocs()
+	cpu(b)
+	for b.Loop() {
+		body, err := client.Get().AbsPath(podsPath).SetHeader("Accept", pb).SetHeader("Accept-Encoding", "identity").Stream(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err = io.Copy(io.Discard, body); err != nil {
+			b.Fatal(err)
+		}
+		body.Close()
+	}
+}

@@ -23,6 +23,10 @@
 // the server, the shims and the pods' pause processes; pages that these share
 // count once for each.
 //
+// -profiles DIR saves CPU profiles of the server under each load, and its live
+// heap, for go tool pprof; the reasons in the table come from there. -steps
+// runs only some of the steps.
+//
 // The table (budget.go, report.go) is printed and written to a file of the day,
 // and the folder's README lists the files (index.go). A budget with a range
 // comes from upstream runs that differed: "yes" beats the faster one, "partly"
