@@ -186,3 +186,22 @@ func TestFieldValidation(t *testing.T) {
 		}
 	}
 }
+
+// Names that a client makes up, in whatever bytes, leave nothing in the metrics:
+// a series for each would fill the memory, and one that is no text once ended
+// the connection with a panic.
+func TestMadeUpNamesAreNotCounted(t *testing.T) {
+	t.Parallel()
+	env := apitest.Start(t)
+	for _, path := range []string{
+		podsPath + "/a/madeup", podsPath + "/a/%F3", "/api/v1/madeups", "/apis/madeup/v1/pods/a/log", "/apis/x/%F3/y/a/exec",
+		"/api/v1/watch/pods/a/madeup", "/api/v1/watch/madeups", podsPath + "//%F3",
+	} {
+		if w := (call{method: "GET", path: path}).do(t, env); w.Code != 404 && w.Code != 405 && w.Code != 400 {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	if w := want(t, env, call{method: "GET", path: "/metrics"}, 200); strings.Contains(w.Body.String(), "madeup") {
+		t.Error("a name that was made up is kept")
+	}
+}

@@ -36,8 +36,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p := recover(); p != nil {
 			s.recovered(rec, r, p)
 		}
-		served := c.Match.Definition != nil
-		s.metrics.Done(&c.Info, served, c.Query.Get("dryRun") != "", rec.code, rec.bytes, s.config.Now().Sub(now))
+		s.metrics.Done(&c.Info, s.served(&c.Info), c.Query.Get("dryRun") != "", rec.code, rec.bytes, s.config.Now().Sub(now))
 	}()
 	info, err := request.Parse(r.Method, r.URL.Path, r.URL.RawQuery)
 	c.Info = info
@@ -49,6 +48,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.fail(rec, r, c, err)
 	}
+}
+
+// served reports whether there is what a request names. What a client made up
+// is not counted by its name: there may be any number of such names, in any
+// bytes, and each would be kept for ever.
+func (s *Server) served(i *request.Info) bool {
+	if !i.IsResource {
+		return false
+	}
+	m, ok := s.config.Table.View().Resource(i.GroupVersionResource())
+	return ok && (i.Subresource == "" || m.Definition.HasSubresource(i.Subresource))
 }
 
 // recovered answers a request whose handler has panicked.
@@ -109,7 +119,7 @@ func auditID(r *http.Request) string {
 func (s *Server) deadline(next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, c *request.Call) error {
 		if c.LongRunning() {
-			defer s.metrics.LongRunning(&c.Info)()
+			defer s.metrics.LongRunning(&c.Info, s.served(&c.Info))()
 			return next(w, r, c)
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.Timeout)

@@ -124,6 +124,14 @@ func (d *Definition) GroupVersionKind() schema.GroupVersionKind {
 // Has reports whether the main resource serves a verb.
 func (d *Definition) Has(verb string) bool { return slices.Contains(d.Verbs, verb) }
 
+// HasSubresource reports whether objects have the named part.
+func (d *Definition) HasSubresource(name string) bool {
+	if d.Updates[name] != nil || name == "scale" && d.Scale != nil {
+		return true
+	}
+	return slices.ContainsFunc(d.Connects, func(c Connect) bool { return c.Name == name })
+}
+
 // Root is the storage key under which all objects of the resource lie. It ends
 // in a slash.
 func (d *Definition) Root() string { return "/registry/" + d.Prefix + "/" }

@@ -90,8 +90,8 @@ type series struct {
 }
 
 // Done counts a request that has been answered. served is false for resources
-// that do not exist, whose names are not kept: a client could make up any
-// number of them.
+// and subresources that do not exist, whose names are not kept: a client could
+// make up any number of them.
 func (m *Metrics) Done(info *request.Info, served, dryRun bool, code int, bytes int64, took time.Duration) {
 	k := routeOf(info, served)
 	k.dryRun, k.code = dryRun, codes(code)
@@ -118,8 +118,9 @@ func (m *Metrics) Done(info *request.Info, served, dryRun bool, code int, bytes 
 }
 
 // LongRunning counts a long request until the returned function is called.
-func (m *Metrics) LongRunning(info *request.Info) func() {
-	k := routeOf(info, true)
+// served is that of Done.
+func (m *Metrics) LongRunning(info *request.Info, served bool) func() {
+	k := routeOf(info, served)
 	g := m.longRunning.WithLabelValues(k.verb, k.group, k.version, k.resource, k.subresource, k.scope, "apiserver")
 	g.Inc()
 	return g.Dec
