@@ -156,7 +156,11 @@ func (s *streams) locatePod(ctx context.Context, namespace, id string) (*url.URL
 		return nil, err
 	}
 	if port == "" {
-		return t.url(ip.String()), nil
+		host := ip.String()
+		if ip.Is6() {
+			host = "[" + host + "]"
+		}
+		return t.url(host), nil
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("pod %s has no port %q", pod.Name, port))
