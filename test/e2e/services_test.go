@@ -10,10 +10,11 @@ import (
 func TestServices(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	c.kubectl("apply", "-f", example(t, "hello-deployment.yaml"))
-	c.kubectl("expose", "deployment", "hello", "--port=80", "--target-port=8080")
-	c.kubectl("expose", "deployment", "hello", "--name=node", "--type=NodePort", "--port=80", "--target-port=8080")
-	c.feed(`
+	u := c.typist(t, "default")
+	u.kubectl("apply", "-f", example(t, "hello-deployment.yaml"))
+	u.kubectl("expose", "deployment", "hello", "--port=80", "--target-port=8080")
+	u.kubectl("expose", "deployment", "hello", "--name=node", "--type=NodePort", "--port=80", "--target-port=8080")
+	u.feed(`
 apiVersion: v1
 kind: Service
 metadata: {name: empty}
@@ -24,17 +25,17 @@ kind: Service
 metadata: {name: sticky}
 spec: {selector: {app: hello}, sessionAffinity: ClientIP, ports: [{port: 80, targetPort: 8080}]}
 `, "apply", "-f", "-")
-	c.kubectl("run", "client", "--image=proa.local/hello:1", "--command", "--", "sleep", "1000000")
-	c.kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
-	c.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+	u.kubectl("run", "client", "--image=proa.local/hello:1", "--command", "--", "sleep", "1000000")
+	u.kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
+	u.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
 	ip := func(name string) string {
-		return c.kubectl("get", "service", name, "-o", "jsonpath={.spec.clusterIP}")
+		return u.kubectl("get", "service", name, "-o", "jsonpath={.spec.clusterIP}")
 	}
 	get := func(addr string) string {
-		out, _ := c.try("", "exec", "client", "--", "wget", "-qO-", "http://"+addr+"/")
+		out, _ := u.try("", "exec", "client", "--", "wget", "-qO-", "http://"+addr+"/")
 		return out
 	}
-	for _, addr := range []string{ip("hello"), ip("node"), "192.0.2.10:" + c.kubectl("get", "service", "node", "-o", "jsonpath={.spec.ports[0].nodePort}")} {
+	for _, addr := range []string{ip("hello"), ip("node"), "192.0.2.10:" + u.kubectl("get", "service", "node", "-o", "jsonpath={.spec.ports[0].nodePort}")} {
 		if out := get(addr); !strings.Contains(out, "Hello from hello-") {
 			t.Errorf("http://%s/ answers %q", addr, out)
 		}
@@ -51,7 +52,7 @@ spec: {selector: {app: hello}, sessionAffinity: ClientIP, ports: [{port: 80, tar
 	// A pod reaches the API server with nothing but what it is given. (busybox has
 	// no TLS that a modern server accepts.)
 	const api = `wget -qO- http://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/`
-	if out, _ := c.try("", "exec", "client", "--", "sh", "-c", api); !strings.Contains(out, "400 Bad Request") {
+	if out, _ := u.try("", "exec", "client", "--", "sh", "-c", api); !strings.Contains(out, "400 Bad Request") {
 		t.Errorf("the API server, asked without TLS from a pod: %s", out)
 	}
 	c.down()
