@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"proa/network/cni"
 	"proa/network/proxy"
 	"proa/node/cgroup"
@@ -54,11 +56,24 @@ func Down(ctx context.Context, c *Config, purge bool) (was bool, err error) {
 		return pid != 0, fmt.Errorf("remove the run directory: %w", err)
 	}
 	if purge {
-		if err := os.RemoveAll(c.DataDir); err != nil {
+		if err := removeTree(c.DataDir); err != nil {
 			return pid != 0, fmt.Errorf("remove the data directory: %w", err)
 		}
 	}
 	return pid != 0, nil
+}
+
+// removeTree removes a directory and all below it. One that is a mount point is
+// emptied and stays.
+func removeTree(dir string) error {
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	if left, lerr := os.ReadDir(dir); lerr != nil || len(left) > 0 {
+		return err
+	}
+	return nil
 }
 
 // removeNode ends what the node runs. The pod network goes first, while the
