@@ -168,14 +168,19 @@ func converges(u *user) {
 			return s.ObservedGeneration == d.Generation && s.Replicas == *d.Spec.Replicas && s.ReadyReplicas == s.Replicas && s.UpdatedReplicas == s.Replicas
 		})
 	}
-	pods, err := u.api.CoreV1().Pods(u.namespace).List(u.t.Context(), metav1.ListOptions{})
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	for i := range pods.Items {
-		if pods.Items[i].DeletionTimestamp == nil {
-			u.pod(pods.Items[i].Name, "running", func(p *corev1.Pod) bool { return ready(p) || p.DeletionTimestamp != nil })
+	// A deployment may count as complete by a status that lags: a pod too many
+	// may still go.
+	eventually(u.t, func() string {
+		pods, err := u.api.CoreV1().Pods(u.namespace).List(u.t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err.Error()
 		}
-	}
+		for i := range pods.Items {
+			if p := &pods.Items[i]; !ready(p) {
+				return "pod " + p.Name + " is not ready: " + summary(p)
+			}
+		}
+		return ""
+	})
 	inRuntime(u)
 }
