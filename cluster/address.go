@@ -27,7 +27,8 @@ func nodeAddress(c *Config) (netip.Addr, error) {
 	}
 	for _, a := range addrs {
 		p, err := netip.ParsePrefix(a.String())
-		if err == nil && p.Addr().IsGlobalUnicast() && p.Addr().Is4() {
+		// The address of the cluster's DNS is every node's.
+		if err == nil && p.Addr().IsGlobalUnicast() && p.Addr().Is4() && p.Addr().String() != c.Network.ClusterDNS {
 			return p.Addr(), nil
 		}
 	}

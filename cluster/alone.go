@@ -270,7 +270,7 @@ func (s *server) runAgent(ctx context.Context, access *rest.Config, client kuber
 	if err := s.bringUpRuntime(ctx); err != nil {
 		return fmt.Errorf("container runtime: %w", err)
 	}
-	if err := s.startProxy(informers.NewSharedInformerFactory(client, 0)); err != nil {
+	if err := s.startServices(informers.NewSharedInformerFactory(client, 0)); err != nil {
 		return err
 	}
 	k := kubeletConfiguration(s.config, s.address.String())

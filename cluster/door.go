@@ -15,45 +15,63 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// The API server's own door: the Service "kubernetes" in the namespace default,
-// by which pods reach it, with its endpoints. No controller writes them, for the
-// service has no selector.
-
-// doorName is that of the service and of all that belongs to it.
-const doorName = "kubernetes"
+// Two services have no pods behind them, so that no controller writes their
+// endpoints: "kubernetes", by which pods reach the API server, and "kube-dns",
+// which every node serves itself.
 
 // ensureDoor publishes the address of this API server.
 func ensureDoor(ctx context.Context, c kubernetes.Interface, serviceIP string, at netip.AddrPort) error {
-	if err := ensureDoorService(ctx, c, serviceIP, at.Port()); err != nil {
+	meta := metav1.ObjectMeta{
+		Name: "kubernetes", Namespace: metav1.NamespaceDefault,
+		Labels: map[string]string{"component": "apiserver", "provider": "kubernetes"},
+	}
+	ports := []v1.ServicePort{{Name: "https", Protocol: v1.ProtocolTCP, Port: 443, TargetPort: intstr.FromInt32(int32(at.Port()))}}
+	if err := publish(ctx, c, meta, serviceIP, at.Addr(), ports); err != nil {
 		return fmt.Errorf("publish the API server as a service: %w", err)
-	}
-	if err := ensureDoorEndpoints(ctx, c, at); err != nil {
-		return fmt.Errorf("publish the address of the API server: %w", err)
-	}
-	if err := ensureDoorSlice(ctx, c, at); err != nil {
-		return fmt.Errorf("publish the address of the API server: %w", err)
 	}
 	return nil
 }
 
-func doorMeta(more map[string]string) metav1.ObjectMeta {
-	m := metav1.ObjectMeta{Name: doorName, Namespace: metav1.NamespaceDefault, Labels: map[string]string{}}
-	for k, v := range more {
-		m.Labels[k] = v
+// ensureDNS publishes the cluster's DNS address. Its endpoint is the address
+// itself, which each node has.
+func ensureDNS(ctx context.Context, c kubernetes.Interface, ip string) error {
+	address, err := netip.ParseAddr(ip)
+	if err != nil {
+		return fmt.Errorf("network.clusterDNS: %w", err)
 	}
-	return m
+	meta := metav1.ObjectMeta{
+		Name: "kube-dns", Namespace: metav1.NamespaceSystem,
+		Labels: map[string]string{"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "Proa"},
+	}
+	ports := []v1.ServicePort{
+		{Name: "dns", Protocol: v1.ProtocolUDP, Port: dnsPort, TargetPort: intstr.FromInt32(dnsPort)},
+		{Name: "dns-tcp", Protocol: v1.ProtocolTCP, Port: dnsPort, TargetPort: intstr.FromInt32(dnsPort)},
+	}
+	if err := publish(ctx, c, meta, ip, address, ports); err != nil {
+		return fmt.Errorf("publish the cluster's DNS as a service: %w", err)
+	}
+	return nil
 }
 
-func ensureDoorService(ctx context.Context, c kubernetes.Interface, ip string, port uint16) error {
+// publish makes a service with a fixed cluster IP and one endpoint, or brings
+// what is there to that.
+func publish(ctx context.Context, c kubernetes.Interface, meta metav1.ObjectMeta, ip string, at netip.Addr, ports []v1.ServicePort) error {
+	if err := publishService(ctx, c, meta, ip, ports); err != nil {
+		return err
+	}
+	if err := publishEndpoints(ctx, c, meta, at, ports); err != nil {
+		return err
+	}
+	return publishSlice(ctx, c, meta, at, ports)
+}
+
+func publishService(ctx context.Context, c kubernetes.Interface, meta metav1.ObjectMeta, ip string, ports []v1.ServicePort) error {
 	want := &v1.Service{
-		ObjectMeta: doorMeta(map[string]string{"component": "apiserver", "provider": "kubernetes"}),
-		Spec: v1.ServiceSpec{
-			Type: v1.ServiceTypeClusterIP, ClusterIP: ip, SessionAffinity: v1.ServiceAffinityNone,
-			Ports: []v1.ServicePort{{Name: "https", Protocol: v1.ProtocolTCP, Port: 443, TargetPort: intstr.FromInt32(int32(port))}},
-		},
+		ObjectMeta: meta,
+		Spec:       v1.ServiceSpec{Type: v1.ServiceTypeClusterIP, ClusterIP: ip, SessionAffinity: v1.ServiceAffinityNone, Ports: ports},
 	}
 	services := c.CoreV1().Services(want.Namespace)
-	have, err := services.Get(ctx, doorName, metav1.GetOptions{})
+	have, err := services.Get(ctx, meta.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		_, err = services.Create(ctx, want, metav1.CreateOptions{})
 		return err
@@ -67,17 +85,16 @@ func ensureDoorService(ctx context.Context, c kubernetes.Interface, ip string, p
 	return err
 }
 
-// ensureDoorEndpoints serves clients that know nothing newer.
-func ensureDoorEndpoints(ctx context.Context, c kubernetes.Interface, at netip.AddrPort) error {
-	want := &v1.Endpoints{ //nolint:staticcheck // clients use it still
-		ObjectMeta: doorMeta(map[string]string{discoveryv1.LabelSkipMirror: "true"}),
-		Subsets: []v1.EndpointSubset{{ //nolint:staticcheck // as above
-			Addresses: []v1.EndpointAddress{{IP: at.Addr().String()}},                                       //nolint:staticcheck // as above
-			Ports:     []v1.EndpointPort{{Name: "https", Port: int32(at.Port()), Protocol: v1.ProtocolTCP}}, //nolint:staticcheck // as above
-		}},
+// publishEndpoints serves clients that know nothing newer.
+func publishEndpoints(ctx context.Context, c kubernetes.Interface, meta metav1.ObjectMeta, at netip.Addr, ports []v1.ServicePort) error {
+	meta.Labels = map[string]string{discoveryv1.LabelSkipMirror: "true"}
+	subset := v1.EndpointSubset{Addresses: []v1.EndpointAddress{{IP: at.String()}}} //nolint:staticcheck // clients use it still
+	for _, p := range ports {
+		subset.Ports = append(subset.Ports, v1.EndpointPort{Name: p.Name, Port: p.TargetPort.IntVal, Protocol: p.Protocol}) //nolint:staticcheck // as above
 	}
+	want := &v1.Endpoints{ObjectMeta: meta, Subsets: []v1.EndpointSubset{subset}} //nolint:staticcheck // as above
 	endpoints := c.CoreV1().Endpoints(want.Namespace)
-	have, err := endpoints.Get(ctx, doorName, metav1.GetOptions{})
+	have, err := endpoints.Get(ctx, meta.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		_, err = endpoints.Create(ctx, want, metav1.CreateOptions{})
 		return err
@@ -91,23 +108,24 @@ func ensureDoorEndpoints(ctx context.Context, c kubernetes.Interface, at netip.A
 	return err
 }
 
-func ensureDoorSlice(ctx context.Context, c kubernetes.Interface, at netip.AddrPort) error {
-	family := discoveryv1.AddressTypeIPv4
-	if at.Addr().Is6() {
-		family = discoveryv1.AddressTypeIPv6
-	}
+func publishSlice(ctx context.Context, c kubernetes.Interface, meta metav1.ObjectMeta, at netip.Addr, ports []v1.ServicePort) error {
+	meta.Labels = map[string]string{discoveryv1.LabelServiceName: meta.Name}
 	want := &discoveryv1.EndpointSlice{
-		ObjectMeta:  doorMeta(map[string]string{discoveryv1.LabelServiceName: doorName}),
-		AddressType: family,
+		ObjectMeta: meta, AddressType: discoveryv1.AddressTypeIPv4,
 		Endpoints: []discoveryv1.Endpoint{{
-			Addresses: []string{at.Addr().String()}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)},
+			Addresses: []string{at.String()}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)},
 		}},
-		Ports: []discoveryv1.EndpointPort{{Name: ptr.To("https"), Protocol: ptr.To(v1.ProtocolTCP), Port: ptr.To(int32(at.Port()))}},
+	}
+	if at.Is6() {
+		want.AddressType = discoveryv1.AddressTypeIPv6
+	}
+	for _, p := range ports {
+		want.Ports = append(want.Ports, discoveryv1.EndpointPort{Name: ptr.To(p.Name), Protocol: ptr.To(p.Protocol), Port: ptr.To(p.TargetPort.IntVal)})
 	}
 	slices := c.DiscoveryV1().EndpointSlices(want.Namespace)
-	have, err := slices.Get(ctx, doorName, metav1.GetOptions{})
+	have, err := slices.Get(ctx, meta.Name, metav1.GetOptions{})
 	if err == nil && have.AddressType != want.AddressType { // which cannot change
-		err = slices.Delete(ctx, doorName, metav1.DeleteOptions{})
+		err = slices.Delete(ctx, meta.Name, metav1.DeleteOptions{})
 		if err == nil {
 			_, err = slices.Create(ctx, want, metav1.CreateOptions{})
 		}

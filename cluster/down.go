@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"proa/network/cni"
+	"proa/network/dns"
 	"proa/network/proxy"
 	"proa/node/cgroup"
 	"proa/runtime"
@@ -81,6 +83,9 @@ func removeTree(dir string) error {
 func removeNode(ctx context.Context, c *Config) error {
 	var errs []error
 	errs = append(errs, proxy.Cleanup(ctx, proxy.DefaultTable))
+	if a, err := netip.ParseAddr(c.Network.ClusterDNS); err == nil {
+		errs = append(errs, dns.Release(a))
+	}
 	if c.Network.CNI == "bridge" {
 		network, err := podNetwork(c)
 		if err == nil {

@@ -117,7 +117,7 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	if err != nil {
 		return err
 	}
-	if err := s.startProxy(informer.NewFactory(network, s.api.hub, s.api.table, 0)); err != nil {
+	if err := s.startServices(informer.NewFactory(network, s.api.hub, s.api.table, 0)); err != nil {
 		return err
 	}
 	serving, err := s.authority.Leaf(pki.NodeServer(c.Node.Name, s.address.String(), "127.0.0.1", "localhost"))

@@ -183,6 +183,9 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	if err := ensureDoor(ctx, admin, serviceIP, netip.AddrPortFrom(door, s.api.address.Port())); err != nil {
 		return err
 	}
+	if err := ensureDNS(ctx, admin, c.Network.ClusterDNS); err != nil {
+		return err
+	}
 	if err := s.writeKubeconfigs(); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 //   - network/cni: the pod network of one node, made by the upstream CNI plugins.
 //   - network/ipalloc: cluster IPs and node ports for services.
 //   - network/proxy: services, forwarded by nftables.
+//   - network/dns: names of services, answered on every node.
 //
 // What they agree on: pods have addresses out of the node's range; the bridge
 // has hairpin mode; packets from pods pass the host's prerouting hook, also

@@ -10,7 +10,7 @@ import (
 func TestServices(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	u := c.typist(t, "default")
+	u := c.userIn(t, "default")
 	u.kubectl("apply", "-f", example(t, "hello-deployment.yaml"))
 	u.kubectl("expose", "deployment", "hello", "--port=80", "--target-port=8080")
 	u.kubectl("expose", "deployment", "hello", "--name=node", "--type=NodePort", "--port=80", "--target-port=8080")
@@ -35,7 +35,7 @@ spec: {selector: {app: hello}, sessionAffinity: ClientIP, ports: [{port: 80, tar
 		out, _ := u.try("", "exec", "client", "--", "wget", "-qO-", "http://"+addr+"/")
 		return out
 	}
-	for _, addr := range []string{ip("hello"), ip("node"), "192.0.2.10:" + u.kubectl("get", "service", "node", "-o", "jsonpath={.spec.ports[0].nodePort}")} {
+	for _, addr := range []string{ip("hello"), ip("node"), nodeAddress + ":" + u.kubectl("get", "service", "node", "-o", "jsonpath={.spec.ports[0].nodePort}")} {
 		if out := get(addr); !strings.Contains(out, "Hello from hello-") {
 			t.Errorf("http://%s/ answers %q", addr, out)
 		}
@@ -47,6 +47,28 @@ spec: {selector: {app: hello}, sessionAffinity: ClientIP, ports: [{port: 80, tar
 	for range 10 {
 		if out := get(ip("sticky")); out != first {
 			t.Errorf("a client moved from %q to %q", first, out)
+		}
+	}
+	u.feed(`
+apiVersion: v1
+kind: Service
+metadata: {name: outside}
+spec: {type: ExternalName, externalName: hello.default.svc.cluster.local}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: headless}
+spec: {clusterIP: None, selector: {app: hello}, ports: [{name: http, port: 8080}]}
+`, "apply", "-f", "-")
+	u.kubectl("wait", "--for=create", "endpointslice", "-l", "kubernetes.io/service-name=headless", "--timeout=60s")
+	pod := u.kubectl("get", "pod", "-l", "app=hello", "-o", "jsonpath={.items[0].status.podIP}")
+	for name, want := range map[string]string{
+		"hello": ip("hello"), "hello.default.svc.cluster.local.": ip("hello"), "outside": ip("hello"),
+		"kubernetes": "10.43.0.1", "headless": pod, strings.ReplaceAll(pod, ".", "-") + ".headless.default.svc.cluster.local": pod, "nothing": "NXDOMAIN",
+		"-type=srv _http._tcp.headless.default.svc.cluster.local": "8080", ip("hello"): "hello.default.svc.cluster.local",
+	} {
+		if out, _ := u.try("", append([]string{"exec", "client", "--", "nslookup"}, strings.Fields(name)...)...); !strings.Contains(out, want) {
+			t.Errorf("nslookup %s does not print %q:\n%s", name, want, out)
 		}
 	}
 	// A pod reaches the API server with nothing but what it is given. (busybox has
