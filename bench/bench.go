@@ -54,6 +54,7 @@ func measureAll(ctx context.Context, o options) (err error) {
 		{"pods at once", b.measureBurst},
 		{"requests", b.measureLoad},
 		{"watches", b.measureWatch},
+		{"hollow nodes", b.measureHollow},
 	}
 	if o.pods {
 		steps = steps[:4]

@@ -31,6 +31,8 @@ type cluster struct {
 	dir  string // its data directory: short, for the sockets below it
 	id   string
 	cpu  *account
+	// hollow is how many hollow nodes the next start brings up.
+	hollow int
 }
 
 func newCluster(binDir string) (*cluster, error) {
@@ -58,7 +60,7 @@ type startTimes struct{ api, node time.Duration }
 
 // up starts the cluster and returns when it is ready.
 func (c *cluster) up(ctx context.Context) (t startTimes, err error) {
-	cmd := exec.CommandContext(ctx, c.proa, c.args("up", "--keep-kubeconfig")...)
+	cmd := exec.CommandContext(ctx, c.proa, c.args("up", "--keep-kubeconfig", "--hollow-nodes", strconv.Itoa(c.hollow))...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

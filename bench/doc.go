@@ -15,7 +15,9 @@
 //   - rest (rest.go): resident memory and CPU of everything that runs when
 //     nobody asks for anything;
 //   - pods (pods.go): real containers, one at a time and many at once;
-//   - load (load.go, watch.go): requests on many pods that no scheduler takes.
+//   - load (load.go, watch.go): requests on many pods that no scheduler takes;
+//   - hollow nodes (hollow.go): the cluster started again with thousands of
+//     nodes without containers, at rest, and pods spread over them.
 //
 // Server CPU is the user and system time of the server's process, which also
 // runs etcd, the controllers, the scheduler, the node agent and containerd, so

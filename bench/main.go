@@ -35,19 +35,20 @@ type plan struct {
 	lists    int           // lists of each kind
 	watchers int
 	events   int // events that each watcher receives
+	hollow   int // nodes without containers
 }
 
 func fullPlan() plan {
 	return plan{
 		starts: 3, singles: 10, burst: 30, idle: 30 * time.Second,
-		objects: 10_000, workers: 64, lists: 20, watchers: 100, events: 500,
+		objects: 10_000, workers: 64, lists: 20, watchers: 100, events: 500, hollow: 5_000,
 	}
 }
 
 func quickPlan() plan {
 	return plan{
 		starts: 1, singles: 3, burst: 10, idle: 3 * time.Second,
-		objects: 1_000, workers: 64, lists: 5, watchers: 20, events: 100,
+		objects: 1_000, workers: 64, lists: 5, watchers: 20, events: 100, hollow: 500,
 	}
 }
 

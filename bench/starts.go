@@ -29,7 +29,11 @@ func (b *bench) measureStarts(ctx context.Context) error {
 		b.figures[kind.api] = milliseconds(median(api))
 		b.figures[kind.node] = milliseconds(median(node))
 	}
-	var err error
+	return b.connect()
+}
+
+// connect notes which process the server is, and makes a client of it.
+func (b *bench) connect() (err error) {
 	if b.server, err = b.cluster.server(); err != nil {
 		return err
 	}
