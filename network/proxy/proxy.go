@@ -44,6 +44,7 @@ type Proxy struct {
 	synced   []clientcache.InformerSynced
 	tables   []*table
 	flows    flows
+	health   *health
 
 	mu    sync.Mutex
 	dirty map[types.NamespacedName]bool
@@ -64,7 +65,7 @@ func New(c Config) (*Proxy, error) {
 		c.Table = DefaultTable
 	}
 	p := &Proxy{
-		config: c, state: newState(), flows: kernelFlows{},
+		config: c, state: newState(), flows: kernelFlows{}, health: newHealth(c.Log),
 		dirty: map[types.NamespacedName]bool{}, wake: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	for _, f := range []knftables.Family{knftables.IPv4Family, knftables.IPv6Family} {
@@ -174,6 +175,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	if !clientcache.WaitForCacheSync(ctx.Done(), p.synced...) {
 		return nil
 	}
+	defer func() { _ = p.health.set(nil) }()
 	pause := time.Duration(0)
 	for {
 		if err := p.sync(ctx); err == nil {
@@ -234,6 +236,7 @@ func (p *Proxy) sync(ctx context.Context) error {
 			p.config.Log.Warn("connections to endpoints that are gone could not be forgotten", "err", err)
 		}
 	}
+	errs = append(errs, p.health.set(p.state.plans))
 	return errors.Join(errs...)
 }
 

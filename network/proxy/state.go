@@ -54,7 +54,7 @@ func (s *state) set(name types.NamespacedName, p Plan, d delta) {
 	for _, a := range p.Local {
 		d.hairpins[a]++
 	}
-	if len(p.Fronts) == 0 && p.Health == 0 {
+	if len(p.Fronts) == 0 && len(p.Local) == 0 && p.Health == 0 {
 		delete(s.plans, name)
 	} else {
 		s.plans[name] = p

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -76,6 +77,71 @@ func TestTraffic(t *testing.T) {
 		}
 		if got := c.from.ask(c.network, c.addr, wait); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// A client that goes on sending from one UDP port reaches the endpoints that
+// there are now, and a client with affinity stays with its own.
+func TestTrafficMoves(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.a.serve("a")
+	l.b.serve("b")
+	tab := l.table(false, "10.42.0.0/16")
+	put := func(f *Front) {
+		t.Helper()
+		d := newDelta()
+		d.fronts[f.Key] = f
+		l.apply(tab, d)
+		l.node.within(func() {
+			if err := forget(kernelFlows{}, d.fronts, false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	udp := func(targets ...string) *Front {
+		f := front("10.43.0.1", 80, Internal, targets...)
+		f.Protocol = v1.ProtocolUDP
+		return f
+	}
+	put(udp("10.42.0.2:8080"))
+	var c net.Conn
+	l.client.within(func() {
+		var err error
+		if c, err = net.Dial("udp", "10.43.0.1:80"); err != nil {
+			t.Error(err)
+		}
+	})
+	if c == nil {
+		t.FailNow()
+	}
+	defer c.Close()
+	ask := func() string {
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := c.Write([]byte("x")); err != nil {
+			return short(err)
+		}
+		buf := make([]byte, 100)
+		n, err := c.Read(buf)
+		if err != nil {
+			return short(err)
+		}
+		return string(buf[:1:n])
+	}
+	for _, want := range []string{"a", "b", "a"} {
+		put(udp(map[string]string{"a": "10.42.0.2:8080", "b": "10.42.0.3:8080"}[want]))
+		if got := ask(); got != want {
+			t.Errorf("after the move to %s, %q answers", want, got)
+		}
+	}
+	sticky := front("10.43.0.2", 80, Internal, "10.42.0.2:8080", "10.42.0.3:8080")
+	sticky.Affinity = time.Hour
+	put(sticky)
+	first := l.client.ask("tcp", "10.43.0.2:80", patience)
+	for range 12 {
+		if got := l.client.ask("tcp", "10.43.0.2:80", patience); got != first {
+			t.Errorf("a client moved from %q to %q", first, got)
 		}
 	}
 }
