@@ -56,7 +56,7 @@ func newRoot() *cobra.Command {
 	)
 	root.AddCommand(
 		newUp(), newDown(), newStatus(),
-		newServer(), newAgent(), newAPIServer(), newControllerManager(), newScheduler(), newKubelet(), newHollow(),
+		newServer(), newAgent(), newAPIServer(), newControllerManager(), newScheduler(), newKubelet(), newProxy(), newHollow(),
 
 		newImage(), newVersion(),
 		newKubectl(),

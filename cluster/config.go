@@ -253,8 +253,9 @@ func (c *Config) EtcdDir() string { return filepath.Join(c.DataDir, "etcd") }
 // AdminKubeconfig gives full access to the cluster.
 func (c *Config) AdminKubeconfig() string { return filepath.Join(c.DataDir, "admin.kubeconfig") }
 
-// ControllersKubeconfig, SchedulerKubeconfig and KubeletKubeconfig are for parts
-// that run alone, the last for the node of this configuration.
+// ControllersKubeconfig, SchedulerKubeconfig, KubeletKubeconfig and
+// ProxyKubeconfig are for parts that run alone, the kubelet's for the node of
+// this configuration.
 func (c *Config) ControllersKubeconfig() string {
 	return filepath.Join(c.DataDir, "controller-manager.kubeconfig")
 }
@@ -266,6 +267,9 @@ func (c *Config) SchedulerKubeconfig() string {
 
 // KubeletKubeconfig is described above.
 func (c *Config) KubeletKubeconfig() string { return filepath.Join(c.DataDir, "kubelet.kubeconfig") }
+
+// ProxyKubeconfig is described above.
+func (c *Config) ProxyKubeconfig() string { return filepath.Join(c.DataDir, "proxy.kubeconfig") }
 
 // ContainerdRoot and ContainerdState belong to the embedded runtime.
 func (c *Config) ContainerdRoot() string { return filepath.Join(c.DataDir, "containerd") }

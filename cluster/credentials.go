@@ -30,6 +30,7 @@ func (c *Config) partCredentials() map[string]pki.Spec {
 		c.ControllersKubeconfig(): pki.ControllerManager(),
 		c.SchedulerKubeconfig():   pki.Scheduler(),
 		c.KubeletKubeconfig():     pki.Node(c.Node.Name),
+		c.ProxyKubeconfig():       pki.Proxy(),
 	}
 }
 

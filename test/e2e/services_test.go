@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -76,6 +78,26 @@ spec: {clusterIP: None, selector: {app: hello}, ports: [{name: http, port: 8080}
 	const api = `wget -qO- http://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/`
 	if out, _ := u.try("", "exec", "client", "--", "sh", "-c", api); !strings.Contains(out, "400 Bad Request") {
 		t.Errorf("the API server, asked without TLS from a pod: %s", out)
+	}
+	// A proxy that runs alone takes over: the table of the cluster's own is gone
+	// before it starts.
+	proa := filepath.Join(c.bin, "proa")
+	if out, err := c.command("", proa, "proxy", "--cleanup"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	alone := c.start("proxy", "proxy", "--kubeconfig", filepath.Join(c.dir, "d", "proxy.kubeconfig"), "--hostname-override", "node")
+	eventually(t, func() string {
+		if out, err := c.command("", "busybox", "wget", "-qO-", "http://127.0.0.1:10256/healthz"); err != nil {
+			return "the proxy is not healthy: " + out
+		}
+		return ""
+	})
+	if out := get(ip("hello")); !strings.Contains(out, "Hello from hello-") {
+		t.Errorf("by a proxy that runs alone the service answers %q", out)
+	}
+	alone.end(syscall.SIGTERM)
+	if out := get(ip("hello")); !strings.Contains(out, "Hello from hello-") {
+		t.Errorf("without a proxy the service answers %q", out)
 	}
 	c.down()
 	leavesNothing(t, c)
