@@ -6,6 +6,7 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -120,6 +121,11 @@ func (w World) PriorityClass(_ context.Context, name string) (*schedulingv1.Prio
 // PriorityClasses lists the priority classes.
 func (w World) PriorityClasses(context.Context) ([]*schedulingv1.PriorityClass, error) {
 	return all[*schedulingv1.PriorityClass](w, ""), nil
+}
+
+// RuntimeClass finds a runtime class.
+func (w World) RuntimeClass(_ context.Context, name string) (*nodev1.RuntimeClass, error) {
+	return find[*nodev1.RuntimeClass](w, "", name)
 }
 
 // StorageClass finds a storage class.

@@ -22,6 +22,7 @@ import (
 	"proa/admission/priority"
 	"proa/admission/rbacescalation"
 	"proa/admission/resourcequota"
+	"proa/admission/runtimeclass"
 	"proa/admission/serviceaccount"
 	"proa/admission/storageclass"
 	"proa/admission/storageprotection"
@@ -63,6 +64,7 @@ func Chain(c Config) (admission.Chain, error) {
 		storageclass.New(c.Objects),
 		storageprotection.New(),
 		claimresize.New(c.Objects),
+		runtimeclass.New(c.Objects),
 		certificates.NewApproval(c.Authorizer),
 		certificates.NewSigning(c.Authorizer),
 		certificates.NewSubject(),

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -71,6 +72,11 @@ func (o *Objects) PriorityClass(ctx context.Context, name string) (*schedulingv1
 // PriorityClasses returns all priority classes.
 func (o *Objects) PriorityClasses(ctx context.Context) ([]*schedulingv1.PriorityClass, error) {
 	return o.priorityClasses.list(ctx, "", cache.Any)
+}
+
+// RuntimeClass returns a runtime class.
+func (o *Objects) RuntimeClass(ctx context.Context, name string) (*nodev1.RuntimeClass, error) {
+	return o.runtimeClasses.get(ctx, "", name)
 }
 
 // StorageClass returns a storage class.

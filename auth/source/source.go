@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	nodev1 "k8s.io/api/node/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -47,6 +48,7 @@ type Objects struct {
 	storageClasses  kind[*storagev1.StorageClass]
 	csiDrivers      kind[*storagev1.CSIDriver]
 	ingressClasses  kind[*networkingv1.IngressClass]
+	runtimeClasses  kind[*nodev1.RuntimeClass]
 }
 
 // New serves the kinds that the view of the table has.
@@ -68,6 +70,7 @@ func New(hub *cache.Hub, view *resource.View) *Objects {
 	o.storageClasses.find(hub, view, storagev1.SchemeGroupVersion.WithResource("storageclasses"))
 	o.csiDrivers.find(hub, view, storagev1.SchemeGroupVersion.WithResource("csidrivers"))
 	o.ingressClasses.find(hub, view, networkingv1.SchemeGroupVersion.WithResource("ingressclasses"))
+	o.runtimeClasses.find(hub, view, nodev1.SchemeGroupVersion.WithResource("runtimeclasses"))
 	return o
 }
 
