@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"proa/node/hollow"
 )
@@ -60,32 +61,21 @@ func (b *bench) measureHollow(ctx context.Context) error {
 
 // awaitNodes waits until so many nodes are Ready.
 func (b *bench) awaitNodes(ctx context.Context, n int) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, hollowLimit, errors.New("the nodes do not get ready"))
-	defer cancel()
-	w, err := b.client.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{})
-	if err != nil {
-		return fmt.Errorf("watch nodes: %w", err)
-	}
-	defer w.Stop()
 	ready := map[string]bool{}
-	for len(ready) < n {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%d of %d nodes are ready: %w", len(ready), n, context.Cause(ctx))
-		case e, ok := <-w.ResultChan():
-			if !ok {
-				return errors.New("the watch on the nodes ended early")
-			}
-			node, ok := e.Object.(*v1.Node)
-			if !ok {
-				continue
-			}
-			for _, c := range node.Status.Conditions {
-				if c.Type == v1.NodeReady && c.Status == v1.ConditionTrue && len(node.Spec.Taints) == 0 {
-					ready[node.Name] = true
-				}
+	err := follow(ctx, b.client.CoreV1().Nodes().Watch, func(e watch.Event) bool {
+		node, ok := e.Object.(*v1.Node)
+		if !ok {
+			return false
+		}
+		for _, c := range node.Status.Conditions {
+			if c.Type == v1.NodeReady && c.Status == v1.ConditionTrue && len(node.Spec.Taints) == 0 {
+				ready[node.Name] = true
 			}
 		}
+		return len(ready) >= n
+	})
+	if err != nil {
+		return fmt.Errorf("%d of %d nodes are ready: %w", len(ready), n, err)
 	}
 	return nil
 }
@@ -93,25 +83,47 @@ func (b *bench) awaitNodes(ctx context.Context, n int) error {
 // fillHollow creates pods for hollow nodes and returns when all are Ready.
 func (b *bench) fillHollow(ctx context.Context) error {
 	pods := b.client.CoreV1().Pods(hollowSpace)
-	w, err := pods.Watch(ctx, metav1.ListOptions{})
-	if err != nil {
-		return fmt.Errorf("watch pods: %w", err)
-	}
-	defer w.Stop()
-	names := make([]string, b.plan.objects)
-	for i := range names {
-		names[i] = fmt.Sprintf("hollow-%d", i)
-	}
 	created := make(chan error, 1)
 	go func() {
-		created <- parallel(ctx, len(names), b.plan.workers, func(ctx context.Context, i int) error {
-			p := loadPod(names[i])
+		created <- parallel(ctx, b.plan.objects, b.plan.workers, func(ctx context.Context, i int) error {
+			p := loadPod(fmt.Sprintf("hollow-%d", i))
 			p.Spec.SchedulerName = ""
 			p.Spec.NodeSelector = map[string]string{hollow.Label: "true"}
 			_, err := pods.Create(ctx, p, metav1.CreateOptions{})
 			return err
 		})
 	}()
-	err = await(ctx, w.ResultChan(), names, isReady)
+	ready := map[string]bool{}
+	err := follow(ctx, pods.Watch, func(e watch.Event) bool {
+		if p, ok := e.Object.(*v1.Pod); ok && isReady(e, p) {
+			ready[p.Name] = true
+		}
+		return len(ready) >= b.plan.objects
+	})
+	if err != nil {
+		err = fmt.Errorf("%d of %d pods are ready: %w", len(ready), b.plan.objects, err)
+	}
 	return errors.Join(<-created, err)
+}
+
+// follow reads events until one is the last. A server cuts a watch of which the
+// reader falls behind, as may happen where they share the cores; then another
+// begins with what there is.
+func follow(ctx context.Context, open func(context.Context, metav1.ListOptions) (watch.Interface, error), last func(watch.Event) bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, hollowLimit, errors.New("they do not get on"))
+	defer cancel()
+	for ctx.Err() == nil {
+		w, err := open(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("watch: %w", err)
+		}
+		for e := range w.ResultChan() {
+			if last(e) {
+				w.Stop()
+				return nil
+			}
+		}
+		w.Stop()
+	}
+	return context.Cause(ctx)
 }
