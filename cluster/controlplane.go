@@ -7,17 +7,21 @@ import (
 	"net/http"
 	"net/netip"
 
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 
 	"proa/apiserver/managed"
 	"proa/cache"
 	"proa/pki"
+	"proa/scheduler"
 	"proa/store"
 )
 
 // ControlPlane is API server, controllers and scheduler in this process, put
 // together as the server puts them, but without a socket, a file or a clock of
-// its own: for simulations of the whole.
+// its own: for simulations of the whole. Its scheduler records no events, since
+// client-go's recorder holds a lock while it waits for the API server, and where
+// time is not real nothing may wait for a lock.
 type ControlPlane struct {
 	Store     store.Store
 	Authority *pki.Authority
@@ -60,5 +64,9 @@ func (c *ControlPlane) start(ctx context.Context, s *server) error {
 		return fmt.Errorf("make what every cluster has: %w", err)
 	}
 	s.startControllers()
-	return s.startScheduler(c.Seed)
+	client, shared, err := s.schedulerClients()
+	if err != nil {
+		return err
+	}
+	return runScheduler(s.parts, scheduler.Config{Client: client, Informers: shared, Log: c.Log, Seed: c.Seed, Events: &events.FakeRecorder{}})
 }

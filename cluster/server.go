@@ -222,30 +222,47 @@ func (s *server) startControllers() {
 }
 
 func (s *server) startScheduler(seed uint64) error {
-	client, err := s.client(&auth.User{Name: "system:kube-scheduler", Groups: []string{auth.GroupAuthenticated}}, "kube-scheduler")
+	client, shared, err := s.schedulerClients()
 	if err != nil {
 		return err
 	}
-	return startScheduler(s.parts, client, informer.NewFactory(client, s.api.hub, s.api.table, 0), seed, s.log)
+	return startScheduler(s.parts, client, shared, seed, s.log)
 }
 
-// startScheduler runs a scheduler over a clientset.
+func (s *server) schedulerClients() (kubernetes.Interface, informers.SharedInformerFactory, error) {
+	client, err := s.client(&auth.User{Name: "system:kube-scheduler", Groups: []string{auth.GroupAuthenticated}}, "kube-scheduler")
+	if err != nil {
+		return nil, nil, err
+	}
+	return client, informer.NewFactory(client, s.api.hub, s.api.table, 0), nil
+}
+
+// startScheduler runs a scheduler over a clientset, with its events.
 func startScheduler(p *parts, client kubernetes.Interface, shared informers.SharedInformerFactory, seed uint64, log *slog.Logger) error {
 	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
-	s, err := scheduler.New(scheduler.Config{
-		Client: client, Informers: shared, Log: log, Seed: seed,
-		Events: broadcaster.NewRecorder(scheme.Scheme, scheduler.DefaultName),
-	})
-	if err != nil {
-		return err
-	}
-	p.run("scheduler", func(ctx context.Context) error {
+	p.run("events of the scheduler", func(ctx context.Context) error {
 		if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
 			return err
 		}
 		defer broadcaster.Shutdown()
-		shared.Start(ctx.Done())
-		defer shared.Shutdown()
+		<-ctx.Done()
+		return nil
+	})
+	return runScheduler(p, scheduler.Config{
+		Client: client, Informers: shared, Log: log, Seed: seed,
+		Events: broadcaster.NewRecorder(scheme.Scheme, scheduler.DefaultName),
+	})
+}
+
+// runScheduler runs a scheduler with the informers of its configuration.
+func runScheduler(p *parts, c scheduler.Config) error {
+	s, err := scheduler.New(c)
+	if err != nil {
+		return err
+	}
+	p.run("scheduler", func(ctx context.Context) error {
+		c.Informers.Start(ctx.Done())
+		defer c.Informers.Shutdown()
 		return s.Run(ctx)
 	})
 	return nil
