@@ -145,3 +145,33 @@ func TestTrafficMoves(t *testing.T) {
 		}
 	}
 }
+
+// The other family has its own table, and the same rules.
+func TestTrafficV6(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.a.serve("a")
+	tab := l.table(true, "fd00:42::/56")
+	d := newDelta()
+	for _, f := range []*Front{
+		front("fd00:43::1", 80, Internal, "[fd00:42::2]:8080"), front("fd00:43::2", 80, Internal),
+		front("", 30080, External, "[fd00:42::2]:8080"),
+	} {
+		f.V6 = true
+		d.fronts[f.Key] = f
+	}
+	l.apply(tab, d)
+	for _, c := range []struct {
+		from       space
+		addr, want string
+	}{
+		{l.b, "[fd00:43::1]:80", "a to fd00:42::3"},
+		{l.b, "[fd00:43::2]:80", "refused"},
+		{l.client, "[2001:db8::1]:30080", "a to fd00:42::1"},
+		{l.node, "[::1]:30080", "refused"},
+	} {
+		if got := c.from.ask("tcp", c.addr, patience); got != c.want {
+			t.Errorf("%s: %q, want %q", c.addr, got, c.want)
+		}
+	}
+}
