@@ -111,6 +111,11 @@ conformance-build: build ## Build the suite, its images and upstream's programs,
 simulate: ## Run simulated clusters with faults: SEED=… RUNS=… REPEAT=… LOG=info.
 	@SEED=$(or $(SEED),1) RUNS=$(or $(RUNS),50) REPEAT=$(REPEAT) LOG=$(LOG) GOMAXPROCS=1 $(GO) test -count 1 -timeout 0 ./test/simulate -run '^TestSimulate$$'
 
+.PHONY: interchange
+interchange: build ## Exchange each part with its upstream counterpart, and write docs/interchange.md.
+	@upstream=$$($(CONFORMANCE) -upstream) && cd $(CURDIR) && $(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) PROA_UPSTREAM_BIN_DIR=$$upstream \
+	  $(GO) test ./test/interchange -count=1 -timeout 60m -v -args -report $(CURDIR)/docs/interchange.md
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a minute (FUZZTIME=…).
 	@for p in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \

@@ -60,6 +60,7 @@ func remote(kubeconfig, agent string) (*rest.Config, kubernetes.Interface, error
 	}
 	c.QPS = -1
 	c.UserAgent = agent
+	c.WarningHandler = rest.NoWarnings{} // they are for people
 	c.ContentType = "application/vnd.kubernetes.protobuf"
 	c.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	client, err := kubernetes.NewForConfig(c)

@@ -33,6 +33,7 @@ type options struct {
 	limit             time.Duration
 	buildOnly, update bool
 	reportOnly        bool
+	upstream          bool
 }
 
 func main() {
@@ -50,6 +51,7 @@ func main() {
 	flag.BoolVar(&o.update, "update", false, "add the tests that pass to the list of those known to pass")
 	flag.BoolVar(&o.reportOnly, "report-only", false, "write the page and the list from the last results, and run nothing")
 	flag.BoolVar(&o.buildOnly, "build-only", false, "build the suite, its images and upstream's programs, and run nothing")
+	flag.BoolVar(&o.upstream, "upstream", false, "build upstream's parts and etcd only, and print the folder they are in")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -64,6 +66,13 @@ func (o *options) run(ctx context.Context, cache string) error {
 	if err != nil {
 		return err
 	}
+	if o.upstream {
+		if err := buildUpstream(ctx, b); err != nil {
+			return err
+		}
+		fmt.Println(b.Dir())
+		return nil
+	}
 	binary, err := b.Build(ctx, programs.Suite)
 	if err != nil {
 		return err
@@ -73,12 +82,7 @@ func (o *options) run(ctx context.Context, cache string) error {
 		return err
 	}
 	if o.buildOnly {
-		for _, p := range programs.Upstream {
-			if _, err := b.Build(ctx, p); err != nil {
-				return err
-			}
-		}
-		return nil
+		return buildUpstream(ctx, b)
 	}
 	all, err := suite.List(ctx, binary)
 	if err != nil {
@@ -102,6 +106,17 @@ func (o *options) run(ctx context.Context, cache string) error {
 		return err
 	}
 	return o.conclude(all, tests, known, results)
+}
+
+// buildUpstream builds the parts of an upstream cluster and the store that they
+// need.
+func buildUpstream(ctx context.Context, b *programs.Builder) error {
+	for _, p := range append([]programs.Program{programs.Etcd}, programs.Upstream...) {
+		if _, err := b.Build(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resultsFile keeps what each test did last.

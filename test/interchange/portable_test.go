@@ -1,0 +1,125 @@
+package interchange
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// objectsFile has one valid object of every kind, each with this name.
+const (
+	objectsFile = "../../resource/builtin/testdata/objects.yaml"
+	objectName  = "a"
+)
+
+// TestPortable writes objects with one API server and reads them with the next
+// over the same store. Without upstream's programs the next is Proa's again.
+func TestPortable(t *testing.T) {
+	pairs := [][2]maker{{proa, proa}}
+	if os.Getenv(upstreamEnv) != "" {
+		pairs = append(pairs, [2]maker{proa, upstream}, [2]maker{upstream, proa})
+	}
+	for _, pair := range pairs {
+		t.Run(fmt.Sprintf("%s writes, %s reads", pair[0], pair[1]), func(t *testing.T) {
+			c := newCluster(t, makers{apiServer: pair[0]})
+			c.startAPI()
+			c.writeObjects()
+			written := c.readObjects()
+			last := len(c.running) - 1
+			c.running[last].stop(t)
+			c.running = c.running[:last]
+
+			c.makers[apiServer] = pair[1]
+			c.startServer()
+			read := c.readObjects()
+			compared := 0
+			for resource, was := range written {
+				now, ok := read[resource]
+				if !ok {
+					t.Logf("%s is not served by %s's", resource, pair[1])
+					continue
+				}
+				compared++
+				if diff := cmp.Diff(was.Object, now.Object); diff != "" {
+					t.Errorf("%s written by %s's reads otherwise by %s's (-written +read):\n%s", resource, pair[0], pair[1], diff)
+				}
+			}
+			if least := len(written) / 2; compared <= least {
+				t.Errorf("%d of %d objects could be compared", compared, len(written))
+			}
+		})
+	}
+}
+
+// writeObjects creates one object of every kind that the server has. Those of
+// others are refused, and are not read later.
+func (c *cluster) writeObjects() {
+	c.t.Helper()
+	// No controller makes it here, and pods need one.
+	account := &v1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
+	if _, err := c.client.CoreV1().ServiceAccounts("default").Create(context.Background(), account, metav1.CreateOptions{}); err != nil {
+		c.t.Fatal(err)
+	}
+	out, err := c.feed("", "create", "-f", objectsFile)
+	if err != nil {
+		c.t.Logf("not all objects could be created: %s", out)
+	}
+	if n := strings.Count(out, " created\n"); n < 20 {
+		c.t.Fatalf("%d objects were created:\n%s", n, out)
+	}
+}
+
+// readObjects reads the objects by that name of everything that the server
+// lists, by resource.
+func (c *cluster) readObjects() map[schema.GroupVersionResource]*unstructured.Unstructured {
+	c.t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig("admin"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	config.QPS = -1
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	_, lists, err := c.client.Discovery().ServerGroupsAndResources()
+	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
+		c.t.Fatal(err)
+	}
+	found := map[schema.GroupVersionResource]*unstructured.Unstructured{}
+	for _, l := range lists {
+		gv, err := schema.ParseGroupVersion(l.GroupVersion)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, r := range l.APIResources {
+			if strings.Contains(r.Name, "/") || !slices.Contains(r.Verbs, "list") {
+				continue
+			}
+			gvr := gv.WithResource(r.Name)
+			all, err := client.Resource(gvr).List(context.Background(), metav1.ListOptions{})
+			if err != nil {
+				c.t.Errorf("list %s: %v", gvr, err)
+				continue
+			}
+			for i := range all.Items {
+				if all.Items[i].GetName() == objectName {
+					found[gvr] = &all.Items[i]
+				}
+			}
+		}
+	}
+	return found
+}
