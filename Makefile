@@ -8,7 +8,10 @@ SHELL       := /bin/bash
 
 BIN         := $(CURDIR)/bin
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
-LDFLAGS     := -s -w -X proa/version.Proa=$(VERSION)
+# The embedded kubectl says which release it is.
+KUBECTL     := $(shell awk '$$1 == "k8s.io/kubectl" {sub(/^v0/, "v1", $$2); print $$2; exit}' go.mod)
+LDFLAGS     := -s -w -X proa/version.Proa=$(VERSION) \
+               $(foreach p,k8s.io/component-base/version k8s.io/client-go/pkg/version,-X $(p).gitVersion=$(KUBECTL))
 SUDO        := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 GO          ?= go
 
