@@ -40,7 +40,7 @@ var labs atomic.Int32
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root to make network namespaces")
+		t.Fatal("the tests of the proxy make network namespaces and must run as root: use \"make test\"")
 	}
 	n := labs.Add(1)
 	l := &lab{t: t}
