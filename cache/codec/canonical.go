@@ -10,24 +10,29 @@ import (
 // an object that is kept as it was sent would read differently after a restart.
 // canonical makes it read as the stored bytes will.
 
-// canonical takes away the empty lists and maps of a value, and says whether
-// there were any. Values that have been through it before are only read, so
-// what is shared with other objects is not written to.
-type canonical func(unsafe.Pointer) bool
+// canonical says whether a value has empty lists and maps, and with repair takes
+// them away. Without, the value is only read.
+type canonical func(m unsafe.Pointer, repair bool) bool
 
 // canonicals are the compiled functions by type. Types without lists and maps
 // have nil.
 var canonicals sync.Map // reflect.Type → canonical
 
-// makeCanonical works on what the pointer v points to.
-func makeCanonical(v reflect.Value) bool {
+// isCanonical tells whether what the pointer v points to reads as the stored
+// bytes will.
+func isCanonical(v reflect.Value) bool { return !walk(v, false) }
+
+// makeCanonical makes it so. Nothing of it may be shared with other objects.
+func makeCanonical(v reflect.Value) { walk(v, true) }
+
+func walk(v reflect.Value, repair bool) bool {
 	t := v.Type().Elem()
 	f, ok := canonicals.Load(t)
 	if !ok {
 		f, _ = canonicals.LoadOrStore(t, compileCanonical(t, map[reflect.Type]*canonical{}))
 	}
 	if c := f.(canonical); c != nil {
-		return c(v.UnsafePointer())
+		return c(v.UnsafePointer(), repair)
 	}
 	return false
 }
@@ -47,9 +52,9 @@ func compileCanonical(t reflect.Type, open map[reflect.Type]*canonical) canonica
 		if elem == nil {
 			return nil
 		}
-		return func(m unsafe.Pointer) bool {
+		return func(m unsafe.Pointer, repair bool) bool {
 			p := *(*unsafe.Pointer)(m)
-			return p != nil && elem(p)
+			return p != nil && elem(p, repair)
 		}
 	}
 	return nil
@@ -57,7 +62,7 @@ func compileCanonical(t reflect.Type, open map[reflect.Type]*canonical) canonica
 
 func canonicalStruct(t reflect.Type, open map[reflect.Type]*canonical) canonical {
 	if f, ok := open[t]; ok {
-		return func(m unsafe.Pointer) bool { return *f != nil && (*f)(m) }
+		return func(m unsafe.Pointer, repair bool) bool { return *f != nil && (*f)(m, repair) }
 	}
 	type field struct {
 		offset uintptr
@@ -78,14 +83,14 @@ func canonicalStruct(t reflect.Type, open map[reflect.Type]*canonical) canonical
 	if len(fields) == 0 {
 		return nil
 	}
-	self = func(m unsafe.Pointer) bool {
-		changed := false
+	self = func(m unsafe.Pointer, repair bool) bool {
+		found := false
 		for _, f := range fields {
-			if f.f(unsafe.Add(m, f.offset)) {
-				changed = true
+			if f.f(unsafe.Add(m, f.offset), repair) {
+				found = true
 			}
 		}
-		return changed
+		return found
 	}
 	return self
 }
@@ -98,7 +103,7 @@ func canonicalSlice(t reflect.Type, open map[reflect.Type]*canonical) canonical 
 	}
 	elem := compileCanonical(t.Elem(), open)
 	size := t.Elem().Size()
-	return func(m unsafe.Pointer) bool {
+	return func(m unsafe.Pointer, repair bool) bool {
 		s := (*struct {
 			data     unsafe.Pointer
 			len, cap int
@@ -107,19 +112,21 @@ func canonicalSlice(t reflect.Type, open map[reflect.Type]*canonical) canonical 
 			if s.data == nil {
 				return false
 			}
-			s.data, s.cap = nil, 0
+			if repair {
+				s.data, s.cap = nil, 0
+			}
 			return true
 		}
 		if elem == nil {
 			return false
 		}
-		changed := false
+		found := false
 		for i := range s.len {
-			if elem(unsafe.Add(s.data, uintptr(i)*size)) {
-				changed = true
+			if elem(unsafe.Add(s.data, uintptr(i)*size), repair) {
+				found = true
 			}
 		}
-		return changed
+		return found
 	}
 }
 
@@ -127,26 +134,30 @@ func canonicalSlice(t reflect.Type, open map[reflect.Type]*canonical) canonical 
 // stored entry has a value.
 func canonicalMap(t reflect.Type) canonical {
 	lists := t.Elem().Kind() == reflect.Slice
-	return func(m unsafe.Pointer) bool {
+	return func(m unsafe.Pointer, repair bool) bool {
 		if *(*unsafe.Pointer)(m) == nil {
 			return false
 		}
 		v := reflect.NewAt(t, m).Elem()
 		if v.Len() == 0 {
-			v.SetZero()
+			if repair {
+				v.SetZero()
+			}
 			return true
 		}
-		return lists && fillLists(v)
+		return lists && fillLists(v, repair)
 	}
 }
 
-// fillLists gives keys of a map that have no list an empty one.
-func fillLists(v reflect.Value) (changed bool) {
+// fillLists finds keys of a map that have no list, and gives them an empty one.
+func fillLists(v reflect.Value, repair bool) (found bool) {
 	for it := v.MapRange(); it.Next(); {
 		if it.Value().IsNil() {
-			v.SetMapIndex(it.Key(), reflect.MakeSlice(v.Type().Elem(), 0, 0))
-			changed = true
+			found = true
+			if repair {
+				v.SetMapIndex(it.Key(), reflect.MakeSlice(v.Type().Elem(), 0, 0))
+			}
 		}
 	}
-	return changed
+	return found
 }

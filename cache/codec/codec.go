@@ -166,14 +166,17 @@ func finish(served *resource.Served, obj resource.Object) (resource.Object, erro
 }
 
 // Share implements cache.Codec. The object reads as it will when it is decoded
-// from what is stored.
+// from what is stored. What obj refers to is not written to: an update takes much
+// of the object that it replaces, which others are reading.
 func (Storage) Share(def *resource.Definition, obj resource.Object) resource.Object {
 	obj = clone(obj)
 	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
 	if _, ok := obj.(message); !ok {
 		return obj
 	}
-	if makeCanonical(reflect.ValueOf(obj)) {
+	if !isCanonical(reflect.ValueOf(obj)) {
+		obj = obj.DeepCopyObject().(resource.Object)
+		makeCanonical(reflect.ValueOf(obj))
 		for i := range def.Served {
 			if def.Served[i].Storage {
 				def.Served[i].Default(obj)
