@@ -64,15 +64,17 @@ func measureAll(ctx context.Context, o options) (err error) {
 			continue // the first step starts the cluster
 		}
 		fmt.Fprintf(b.out, "measuring %s\n", step.name)
-		if err := step.run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
+		if failed := step.run(ctx); failed != nil {
+			// What was measured before it is worth seeing, but no result.
+			err = fmt.Errorf("%s: %w", step.name, failed)
+			break
 		}
 	}
 	facts.loadAfter = readLoad()
 	text := render(facts, o.plan, judge(b.figures, o.plan))
 	fmt.Print(text)
-	if o.out == "" {
-		return nil
+	if err != nil || o.out == "" {
+		return err
 	}
 	return write(o.out, facts.date, text)
 }
