@@ -29,6 +29,9 @@ type Config struct {
 	Bridge string
 	// PodCIDRs are this node's ranges: one of IPv4, one of IPv6, or one of each.
 	PodCIDRs []netip.Prefix
+	// Cluster are the ranges that pods speak to under their own addresses: those
+	// of all pods and, where they have a route back, of nodes. Default: PodCIDRs.
+	Cluster []netip.Prefix
 	// MTU of the pods' interfaces, in bytes; 0 takes that of the interface with
 	// the default route.
 	MTU int
@@ -43,6 +46,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Bridge == "" {
 		c.Bridge = DefaultBridge
+	}
+	if len(c.Cluster) == 0 {
+		c.Cluster = c.PodCIDRs
 	}
 	return c
 }

@@ -16,6 +16,7 @@ func testConfig(t *testing.T) Config {
 	return Config{
 		Network: "test", Bridge: "br-test", MTU: 1400,
 		PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.42.3.0/24"), netip.MustParsePrefix("fd00:42::/64")},
+		Cluster:  []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("fd00:42::/56")},
 		ConfDir:  filepath.Join(t.TempDir(), "net.d"), StateDir: "/state",
 	}
 }
@@ -111,10 +112,12 @@ add chain inet test-pods from_pods { type filter hook prerouting priority -300 ;
 add chain inet test-pods leaving { type nat hook postrouting priority 100 ; }
 add rule inet test-pods from_pods iifname br-test ip daddr 127.0.0.0/8 drop
 add rule inet test-pods from_pods iifname br-test ip6 daddr ::1 drop
-add rule inet test-pods leaving ip daddr 224.0.0.0/4 return
-add rule inet test-pods leaving ip saddr 10.42.3.0/24 ip daddr != 10.42.3.0/24 oifname != br-test masquerade
-add rule inet test-pods leaving ip6 daddr ff00::/8 return
-add rule inet test-pods leaving ip6 saddr fd00:42::/64 ip6 daddr != fd00:42::/64 oifname != br-test masquerade
+add rule inet test-pods leaving ip saddr 10.42.3.0/24 ip daddr 224.0.0.0/4 return
+add rule inet test-pods leaving ip saddr 10.42.3.0/24 ip daddr 10.42.0.0/16 return
+add rule inet test-pods leaving ip saddr 10.42.3.0/24 oifname != br-test masquerade
+add rule inet test-pods leaving ip6 saddr fd00:42::/64 ip6 daddr ff00::/8 return
+add rule inet test-pods leaving ip6 saddr fd00:42::/64 ip6 daddr fd00:42::/56 return
+add rule inet test-pods leaving ip6 saddr fd00:42::/64 oifname != br-test masquerade
 `
 	if got := nft.Dump(); got != golden {
 		t.Errorf("got:\n%s", got)

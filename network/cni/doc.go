@@ -6,7 +6,7 @@
 // configuration and makes what is needed once per node:
 //
 //   - [Setup] writes the configuration list into a directory of Proa's own, and
-//     the node's nftables table: pods leaving their range are masqueraded, and
+//     the node's nftables table: what leaves the cluster is masqueraded, and
 //     nothing from the bridge reaches the host's loopback addresses, which the
 //     portmap plugin would otherwise open (route_localnet, CVE-2020-8558).
 //   - [Teardown] takes away exactly that: the table, the bridge and what is

@@ -78,8 +78,21 @@ func forwardPlan(c Config, listing string, want bool) [][]string {
 	return plan
 }
 
-// allowForwarding makes (want) or removes our rules in FORWARD.
-func allowForwarding(ctx context.Context, c Config, run runner, want bool) error {
+// AllowForwarding lets packets from and to a bridge pass where the machine's
+// firewall would drop them. Setup does it for the pods' bridge; others may need it
+// for theirs. Of c it takes Network (the mark of the rules), Bridge and PodCIDRs
+// (the address families).
+func AllowForwarding(ctx context.Context, c Config) error {
+	return setForwarding(ctx, c, execRunner, true)
+}
+
+// ForbidForwarding takes away what AllowForwarding made.
+func ForbidForwarding(ctx context.Context, c Config) error {
+	return setForwarding(ctx, c, execRunner, false)
+}
+
+// setForwarding makes (want) or removes our rules in FORWARD.
+func setForwarding(ctx context.Context, c Config, run runner, want bool) error {
 	for _, program := range programs(c) {
 		listing, err := run(ctx, program, "-w", "-S", "FORWARD")
 		if errors.Is(err, exec.ErrNotFound) {

@@ -62,7 +62,7 @@ func TestAllowForwarding(t *testing.T) {
 	}
 	set := func(want bool) string {
 		t.Helper()
-		if err := allowForwarding(ctx, c, execRunner, want); err != nil {
+		if err := setForwarding(ctx, c, execRunner, want); err != nil {
 			t.Fatal(err)
 		}
 		return run("-S", "FORWARD")
@@ -86,7 +86,7 @@ func TestAllowForwarding(t *testing.T) {
 func TestAllowForwardingFails(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
-	err := allowForwarding(context.Background(), testConfig(t), func(context.Context, string, ...string) (string, error) { return "", boom }, true)
+	err := setForwarding(context.Background(), testConfig(t), func(context.Context, string, ...string) (string, error) { return "", boom }, true)
 	if !errors.Is(err, boom) {
 		t.Errorf("got %v", err)
 	}

@@ -24,16 +24,21 @@ func rules(c Config) []rule {
 		rule{"from_pods", knftables.Concat("iifname", c.Bridge, "ip daddr 127.0.0.0/8", "drop")},
 		rule{"from_pods", knftables.Concat("iifname", c.Bridge, "ip6 daddr ::1", "drop")},
 	)
-	// Outside of the node nobody has a route to a pod's address.
+	// Outside of the cluster nobody has a route to a pod's address.
 	for _, p := range c.PodCIDRs {
-		family, multicast := "ip", "224.0.0.0/4"
+		family, stay := "ip", []string{"224.0.0.0/4"}
 		if p.Addr().Is6() {
-			family, multicast = "ip6", "ff00::/8"
+			family, stay = "ip6", []string{"ff00::/8"}
 		}
-		out = append(out,
-			rule{"leaving", knftables.Concat(family, "daddr", multicast, "return")},
-			rule{"leaving", knftables.Concat(family, "saddr", p, family, "daddr !=", p, "oifname !=", c.Bridge, "masquerade")},
-		)
+		for _, r := range c.Cluster {
+			if r.Addr().Is4() == p.Addr().Is4() {
+				stay = append(stay, r.String())
+			}
+		}
+		for _, r := range stay {
+			out = append(out, rule{"leaving", knftables.Concat(family, "saddr", p, family, "daddr", r, "return")})
+		}
+		out = append(out, rule{"leaving", knftables.Concat(family, "saddr", p, "oifname !=", c.Bridge, "masquerade")})
 	}
 	return out
 }

@@ -34,7 +34,7 @@ func Setup(ctx context.Context, c Config) error {
 		return fmt.Errorf("pod network: %s: %w", foreign, ErrForeign)
 	}
 	if c.MTU == 0 {
-		if c.MTU, err = defaultRouteMTU(); err != nil {
+		if c.MTU, err = DefaultRouteMTU(); err != nil {
 			return fmt.Errorf("pod network: %w", err)
 		}
 	}
@@ -53,7 +53,7 @@ func Setup(ctx context.Context, c Config) error {
 	if err := filterBridged(); err != nil {
 		return fmt.Errorf("pod network: %w", err)
 	}
-	if err := allowForwarding(ctx, c, execRunner, true); err != nil {
+	if err := AllowForwarding(ctx, c); err != nil {
 		return fmt.Errorf("pod network: let packets of pods pass: %w", err)
 	}
 	if err := os.MkdirAll(ipamDir(c), 0o755); err != nil {
@@ -105,8 +105,8 @@ func writeConfig(path string, data []byte) error {
 // fallbackMTU is Ethernet's, for machines without a default route.
 const fallbackMTU = 1500
 
-// defaultRouteMTU is the MTU of the interface that leads out of this machine.
-func defaultRouteMTU() (int, error) {
+// DefaultRouteMTU is the MTU of the interface that leads out of this machine.
+func DefaultRouteMTU() (int, error) {
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		routes, err := netlink.RouteList(nil, family)
 		if err != nil {

@@ -30,7 +30,7 @@ func Teardown(ctx context.Context, c Config) error {
 	ids, err := attached(filepath.Join(ipamDir(c), c.Network))
 	add("address records", err)
 	add("port mappings", removePortMappings(ctx, ids))
-	add("forwarding", allowForwarding(ctx, c, execRunner, false))
+	add("forwarding", ForbidForwarding(ctx, c))
 	add("nftables", removeTable(ctx, knftables.InetFamily, tableName(c)))
 	add("bridge "+c.Bridge, removeBridge(c.Bridge))
 	if len(errs) == 0 {
