@@ -54,6 +54,7 @@ func newControllerManager() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&a.RootCAFile, "root-ca-file", "", "`file` with the authorities that pods verify the API server by (default: the kubeconfig's)")
 	fl.StringVar(&a.SigningCertFile, "cluster-signing-cert-file", "", "`file` with the authority that signs requests for certificates (default: none does)")
+	fl.StringSliceVar(&a.ClusterCIDRs, "cluster-cidr", nil, "address `ranges` of all pods, of which nodes are given theirs (default: none are given)")
 	fl.StringVar(&a.SigningKeyFile, "cluster-signing-key-file", "", "`file` with its key")
 	return cmd
 }
@@ -111,18 +112,22 @@ func newKubelet() *cobra.Command {
 func newAgent() *cobra.Command {
 	var f clusterFlags
 	var kubeconfig string
+	var notify notifyFlag
 	cmd := &cobra.Command{
 		Use: "agent", GroupID: "parts", Args: cobra.NoArgs,
 		Short: "Run a node with its own container runtime, for a cluster elsewhere",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			n := notify.open()
+			defer n.close()
 			c, err := f.load(cmd)
-			if err != nil {
-				return err
+			if err == nil {
+				err = cluster.RunAgent(cmd.Context(), c, kubeconfig, n.Notifier, newLogger(c.LogLevel))
 			}
-			return cluster.RunAgent(cmd.Context(), c, kubeconfig, newLogger(c.LogLevel))
+			return n.failed(err)
 		},
 	}
 	f.addServer(cmd)
+	notify.add(cmd)
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "`file` that says how to reach the API server")
 	if err := cmd.MarkFlagRequired("kubeconfig"); err != nil {
 		panic(err) // the flag was defined above

@@ -55,7 +55,7 @@ func newRoot() *cobra.Command {
 		&cobra.Group{ID: "parts", Title: "Long-running parts:"},
 	)
 	root.AddCommand(
-		newUp(), newDown(), newStatus(),
+		newUp(), newDown(), newStatus(), newNode(),
 		newServer(), newAgent(), newAPIServer(), newControllerManager(), newScheduler(), newKubelet(), newProxy(), newHollow(),
 
 		newImage(), newVersion(),
@@ -94,7 +94,9 @@ func (f *clusterFlags) addServer(cmd *cobra.Command) {
 	fl.StringVar(&c.Etcd.CAFile, "etcd-cafile", "", "`file` with the certificate authority of the external etcd")
 	fl.StringVar(&c.Etcd.CertFile, "etcd-certfile", "", "client certificate `file` for the external etcd")
 	fl.StringVar(&c.Etcd.KeyFile, "etcd-keyfile", "", "client key `file` for the external etcd")
-	fl.StringVar(&c.Network.PodCIDR, "pod-cidr", "", "address `range` of this node's pods (default 10.42.0.0/24)")
+	fl.StringVar(&c.Network.PodCIDR, "pod-cidr", "", "address `range` of all pods; every node has a /24 of it (default 10.42.0.0/16)")
+	fl.IntVar(&c.Nodes, "nodes", 0, "`number` of nodes to divide this machine into, each in a network namespace of its own (default: the machine is the node)")
+	fl.StringVar(&c.Network.NodeCIDR, "node-cidr", "", "address `range` of the nodes that this machine is divided into (default 10.44.0.0/24)")
 	fl.StringVar(&c.Network.ServiceCIDR, "service-cidr", "", "address `range` of services (default 10.43.0.0/16)")
 	fl.StringVar(&c.Network.ClusterDomain, "cluster-domain", "", "DNS `domain` of the cluster (default cluster.local)")
 	fl.StringVar(&c.Network.CNI, "cni", "", "pod network: bridge, or none to bring another (default bridge)")

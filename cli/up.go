@@ -56,11 +56,7 @@ func up(ctx context.Context, out io.Writer, c *cluster.Config, merge bool) error
 		if err := cluster.Preflight(c); err != nil {
 			return err
 		}
-		if err := cluster.Spawn(ctx, c, func(p cluster.Progress) {
-			if name, ok := stepNames[p.Step]; ok && p.Step != cluster.StepReady {
-				fmt.Fprintf(out, "  %-18s ready after %4d ms  %s\n", name, p.After.Milliseconds(), p.Detail)
-			}
-		}); err != nil {
+		if err := cluster.Spawn(ctx, c, printProgress(out)); err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "The cluster is ready after %d ms.\n", time.Since(start).Milliseconds())
@@ -74,6 +70,15 @@ func up(ctx context.Context, out io.Writer, c *cluster.Config, merge bool) error
 	}
 	fmt.Fprint(out, nextThings())
 	return nil
+}
+
+// printProgress prints the steps of a start.
+func printProgress(out io.Writer) func(cluster.Progress) {
+	return func(p cluster.Progress) {
+		if name, ok := stepNames[p.Step]; ok && p.Step != cluster.StepReady {
+			fmt.Fprintf(out, "  %-18s ready after %4d ms  %s\n", name, p.After.Milliseconds(), p.Detail)
+		}
+	}
 }
 
 func nextThings() string {

@@ -33,7 +33,7 @@ func nodeAddress(c *Config) (netip.Addr, error) {
 		}
 	}
 	if c.Network.CNI == "bridge" {
-		// The first address of the range is the bridge's.
+		// The first node has the first range, and its bridge the first address.
 		p, err := netip.ParsePrefix(c.Network.PodCIDR)
 		if err == nil {
 			return p.Masked().Addr().Next(), nil

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -145,6 +147,9 @@ type ControllersAlone struct {
 	// SigningCertFile and SigningKeyFile are the authority that signs requests
 	// for certificates. Without them nobody does.
 	SigningCertFile, SigningKeyFile string
+	// ClusterCIDRs are the ranges of all pods, of which nodes are given theirs.
+	// Without them nobody gives any.
+	ClusterCIDRs []string
 }
 
 // Run runs all controllers until ctx ends, each as its own service account.
@@ -161,12 +166,16 @@ func (a *ControllersAlone) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	pods, err := parsePodCIDRs(a.ClusterCIDRs...)
+	if err != nil {
+		return fmt.Errorf("--cluster-cidr: %w", err)
+	}
 	return a.run(ctx, controllersName, c, client, func(p *parts) error {
 		p.run("controllers", func(ctx context.Context) error {
 			clients := remoteClients(c, client, a.Log)
 			defer clients.stop()
 			m := controller.Manager{Clients: clients, Informers: informers.NewSharedInformerFactory(client, 0), Clock: clock.RealClock{}, Log: a.Log}
-			return m.Run(ctx, Controllers(ca, signer))
+			return m.Run(ctx, Controllers(ca, signer, pods))
 		})
 		return nil
 	})
@@ -236,12 +245,18 @@ func RunKubelet(ctx context.Context, kubeconfig string, c node.Config) error {
 }
 
 // RunAgent runs a node with the embedded runtime that belongs to the cluster of
-// the kubeconfig.
-func RunAgent(ctx context.Context, c *Config, kubeconfig string, log *slog.Logger) error {
+// the kubeconfig. It reports the steps of its start to notify.
+func RunAgent(ctx context.Context, c *Config, kubeconfig string, notify *Notifier, log *slog.Logger) error {
 	// Before anything is started.
 	access, client, err := remote(kubeconfig, "kubelet")
 	if err != nil {
 		return err
+	}
+	network := client
+	if c.Network.Kubeconfig != "" {
+		if _, network, err = remote(c.Network.Kubeconfig, "kube-proxy"); err != nil {
+			return err
+		}
 	}
 	lock, err := AcquireLock(c)
 	if err != nil {
@@ -252,14 +267,15 @@ func RunAgent(ctx context.Context, c *Config, kubeconfig string, log *slog.Logge
 		return err
 	}
 	p := newParts(ctx)
-	s := &server{config: c, log: log, parts: p}
-	if err := s.runAgent(p.context(), access, client); err != nil {
+	s := &server{config: c, notify: notify, log: log, parts: p}
+	if err := s.runAgent(p.context(), access, client, network); err != nil {
 		p.fail(err)
 	}
 	return p.wait()
 }
 
-func (s *server) runAgent(ctx context.Context, access *rest.Config, client kubernetes.Interface) error {
+// runAgent brings a node up. client is its agent's; network may list all nodes.
+func (s *server) runAgent(ctx context.Context, access *rest.Config, client, network kubernetes.Interface) error {
 	var err error
 	if s.address, err = nodeAddress(s.config); err != nil {
 		return err
@@ -271,18 +287,37 @@ func (s *server) runAgent(ctx context.Context, access *rest.Config, client kuber
 	if err := s.bringUpRuntime(ctx); err != nil {
 		return fmt.Errorf("container runtime: %w", err)
 	}
-	if err := s.startServices(informers.NewSharedInformerFactory(client, 0)); err != nil {
+	if err := s.startServices(informers.NewSharedInformerFactory(network, 0)); err != nil {
 		return err
+	}
+	shared := informers.NewSharedInformerFactory(network, 0)
+	if s.config.Network.Kubeconfig == "" {
+		// As a node it may see itself only: there are no routes to others then.
+		shared = informers.NewSharedInformerFactoryWithOptions(network, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, s.config.Node.Name).String()
+		}))
+	}
+	if err := s.startPodNetwork(shared); err != nil {
+		return fmt.Errorf("pod network: %w", err)
 	}
 	k := kubeletConfiguration(s.config, s.address.String())
 	// The cluster's signers give the serving certificate.
 	k.ServerTLSBootstrap = true
 	k.Authentication.X509.ClientCAFile = authority
-	_, err = s.startAgent(node.Config{
+	agent, err := s.startAgent(node.Config{
 		NodeName: s.config.Node.Name, NodeIPs: []string{s.address.String()}, NodeLabels: s.config.Node.Labels,
 		Root: s.config.Node.Root, ContainerLogs: "-", Client: client, Log: s.log, Kubelet: k,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	select {
+	case <-agent.NodeReady():
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	s.notify.Reached(StepReady, "")
+	return nil
 }
 
 // writeClientAuthority keeps what the kubeconfig verifies the API server by,

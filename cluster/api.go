@@ -52,6 +52,7 @@ type apiConfig struct {
 	store     store.Store
 	authority *pki.Authority
 	listener  net.Listener // nil: it is reached in this process only
+	outer     net.Listener // a second one, in another network namespace, or nil
 	names     []string     // of the serving certificate
 	serviceIP string
 	services  netip.Prefix // of cluster IPs
@@ -150,6 +151,9 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		return &api{server: server, hub: hub, table: table, log: c.log}, nil
 	}
 	p.run("API server", func(ctx context.Context) error { return server.Serve(ctx, c.listener) })
+	if c.outer != nil {
+		p.run("API server", func(ctx context.Context) error { return server.Serve(ctx, c.outer) })
+	}
 	a, err := netip.ParseAddrPort(c.listener.Addr().String())
 	if err != nil {
 		return nil, fmt.Errorf("address of the API server: %w", err)

@@ -18,6 +18,9 @@ import (
 // DefaultConfigFile is read when no other is named and it exists.
 const DefaultConfigFile = "/etc/proa/config.yaml"
 
+// maxNodes bounds the nodes of one machine.
+const maxNodes = 100
+
 // Config describes one cluster on one machine. It is read from a YAML file,
 // changed by flags, completed by Complete, checked by Validate, and then never
 // changed.
@@ -29,6 +32,10 @@ type Config struct {
 	RunDir string `json:"runDir,omitempty"`
 	// LogLevel is debug, info, warn or error. Default info.
 	LogLevel string `json:"logLevel,omitempty"`
+
+	// Nodes is how many nodes of their own network namespace this machine is
+	// divided into. 0: the machine itself is the one node.
+	Nodes int `json:"nodes,omitempty"`
 
 	API     API     `json:"api,omitempty"`
 	Etcd    Etcd    `json:"etcd,omitempty"`
@@ -66,9 +73,12 @@ type Etcd struct {
 
 // Network is the addressing of the cluster.
 type Network struct {
-	// PodCIDR of this node's pods. Default 10.42.0.0/24, the first of
-	// 10.42.0.0/16.
+	// PodCIDR for the pods of all nodes; each node is given a /24 of it (IPv6:
+	// a /64), or the whole where it is not larger. Default 10.42.0.0/16.
 	PodCIDR string `json:"podCIDR,omitempty"`
+	// NodeCIDR for the nodes of this machine, where Nodes makes them, and the
+	// gateway that they share. Default 10.44.0.0/24.
+	NodeCIDR string `json:"nodeCIDR,omitempty"`
 	// ServiceCIDR for cluster IPs. Default 10.43.0.0/16.
 	ServiceCIDR string `json:"serviceCIDR,omitempty"`
 	// ClusterDNS is the name server of pods. Default the tenth address of
@@ -80,7 +90,11 @@ type Network struct {
 	// configuration into CNIConfDir.
 	CNI        string `json:"cni,omitempty"`
 	CNIConfDir string `json:"cniConfDir,omitempty"`
-	// Bridge is the interface that pods hang on. Default proa0.
+	// Kubeconfig by which a node without a control plane follows the others,
+	// for routes to their pods. Without one it makes none.
+	Kubeconfig string `json:"kubeconfig,omitempty"`
+	// Bridge is the interface that pods hang on, and in the namespace around
+	// the nodes of this machine the one that those hang on. Default proa0.
 	Bridge string `json:"bridge,omitempty"`
 }
 
@@ -160,7 +174,8 @@ func (c *Config) Complete() error {
 	if c.API.Profiling == nil {
 		c.API.Profiling = ptr.To(true)
 	}
-	set(&c.Network.PodCIDR, "10.42.0.0/24")
+	set(&c.Network.PodCIDR, "10.42.0.0/16")
+	set(&c.Network.NodeCIDR, "10.44.0.0/24")
 	set(&c.Network.ServiceCIDR, "10.43.0.0/16")
 	set(&c.Network.ClusterDomain, "cluster.local")
 	set(&c.Network.CNI, "bridge")
@@ -198,7 +213,9 @@ func (c *Config) Validate() error {
 	bad := func(field, value, why string) {
 		errs = append(errs, fmt.Errorf("%s: %q: %s", field, value, why))
 	}
-	for field, v := range map[string]string{"network.podCIDR": c.Network.PodCIDR, "network.serviceCIDR": c.Network.ServiceCIDR} {
+	for field, v := range map[string]string{
+		"network.podCIDR": c.Network.PodCIDR, "network.serviceCIDR": c.Network.ServiceCIDR, "network.nodeCIDR": c.Network.NodeCIDR,
+	} {
 		if _, err := netip.ParsePrefix(v); err != nil {
 			bad(field, v, "must be an address range such as 10.42.0.0/16")
 		}
@@ -210,6 +227,12 @@ func (c *Config) Validate() error {
 		if _, err := netip.ParseAddr(v); v != "" && err != nil {
 			bad(field, v, "must be an IP address")
 		}
+	}
+	if p, err := netip.ParsePrefix(c.Network.NodeCIDR); err == nil && !p.Addr().Is4() {
+		bad("network.nodeCIDR", c.Network.NodeCIDR, "must be a range of IPv4")
+	}
+	if c.Nodes < 0 || c.Nodes > maxNodes {
+		bad("nodes", fmt.Sprint(c.Nodes), fmt.Sprintf("must be between 0 and %d", maxNodes))
 	}
 	for _, msg := range validation.IsDNS1123Subdomain(c.Node.Name) {
 		bad("node.name", c.Node.Name, msg)

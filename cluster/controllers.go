@@ -3,6 +3,7 @@ package cluster
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -27,6 +28,7 @@ import (
 	"proa/controller/endpointslice"
 	"proa/controller/garbage"
 	"proa/controller/namespace"
+	"proa/controller/nodeipam"
 	"proa/controller/nodelifecycle"
 	"proa/controller/podgc"
 	"proa/controller/replicaset"
@@ -38,8 +40,9 @@ import (
 
 // Controllers is the list of all controllers, in no order that matters. ca is
 // what pods verify the API server by. signer issues certificates; where it is
-// nil, nobody signs what is requested.
-func Controllers(ca []byte, signer certificates.Signer) []controller.Definition {
+// nil, nobody signs what is requested. pods are the ranges of all pods, of which
+// nodes are given theirs, unless there are none.
+func Controllers(ca []byte, signer certificates.Signer, pods []netip.Prefix) []controller.Definition {
 	all := []controller.Definition{
 		namespace.Definition(),
 		serviceaccountcontroller.Definition(),
@@ -60,6 +63,9 @@ func Controllers(ca []byte, signer certificates.Signer) []controller.Definition 
 	}
 	if signer != nil {
 		all = append(all, certificates.Signing(signer))
+	}
+	if len(pods) > 0 {
+		all = append(all, nodeipam.Definition(nodeipam.Ranges(pods...)...))
 	}
 	return all
 }

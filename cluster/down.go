@@ -15,6 +15,7 @@ import (
 	"proa/network/cni"
 	"proa/network/dns"
 	"proa/network/proxy"
+	"proa/network/routes"
 	"proa/node/cgroup"
 	"proa/runtime"
 )
@@ -45,7 +46,10 @@ func Down(ctx context.Context, c *Config, purge bool) (was bool, err error) {
 	}
 	defer lock.Release()
 	errs := []error{}
-	if !c.Node.Disabled {
+	switch {
+	case hasFleet(c):
+		errs = append(errs, downFleet(ctx, c))
+	case !c.Node.Disabled:
 		errs = append(errs, removeNode(ctx, c))
 	}
 	if purge {
@@ -87,12 +91,14 @@ func removeNode(ctx context.Context, c *Config) error {
 		errs = append(errs, dns.Release(a))
 	}
 	if c.Network.CNI == "bridge" {
-		network, err := podNetwork(c)
-		if err == nil {
-			err = cni.Teardown(ctx, network)
-		}
-		errs = append(errs, err)
+		errs = append(errs, removePodNetwork(ctx, c))
 	}
+	return errors.Join(append(errs, removeWork(ctx, c))...)
+}
+
+// removeWork ends what the node runs, and leaves its network alone.
+func removeWork(ctx context.Context, c *Config) error {
+	var errs []error
 	if c.Node.RuntimeEndpoint == "" {
 		errs = append(errs, runtime.Teardown(ctx, runtime.TeardownConfig{
 			Root: c.ContainerdRoot(), State: c.ContainerdState(), Socket: c.ContainerdSocket(),
@@ -108,4 +114,16 @@ func removeNode(ctx context.Context, c *Config) error {
 	}
 	errs = append(errs, runtime.UnmountBelow(c.Node.Root))
 	return errors.Join(errs...)
+}
+
+func removePodNetwork(ctx context.Context, c *Config) error {
+	cluster, err := podCIDRs(c)
+	if err != nil {
+		return err
+	}
+	network, err := podNetworkConfig(c, cluster)
+	if err != nil {
+		return err
+	}
+	return errors.Join(cni.Teardown(ctx, network), routes.Remove(cluster))
 }

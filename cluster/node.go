@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"proa/auth"
 	"proa/cache/informer"
 	"proa/images"
-	"proa/network/cni"
 	"proa/node"
 	"proa/pki"
 	"proa/runtime/embedded"
@@ -24,8 +22,8 @@ import (
 // runtimeStarted is the outcome of starting the container runtime.
 type runtimeStarted struct{ err error }
 
-// startRuntime sets up the pod network and starts the embedded runtime with
-// the project's own images, beside the control plane.
+// startRuntime starts the embedded runtime with the project's own images, beside
+// the control plane.
 func (s *server) startRuntime(ctx context.Context) chan runtimeStarted {
 	done := make(chan runtimeStarted, 1)
 	go func() { done <- runtimeStarted{s.bringUpRuntime(ctx)} }()
@@ -34,18 +32,6 @@ func (s *server) startRuntime(ctx context.Context) chan runtimeStarted {
 
 func (s *server) bringUpRuntime(ctx context.Context) error {
 	c := s.config
-	if c.Network.CNI == "bridge" {
-		network, err := podNetwork(c)
-		if err != nil {
-			return err
-		}
-		switch err := cni.Setup(ctx, network); {
-		case errors.Is(err, cni.ErrForeign):
-			s.log.Info("the operator's pod network is used", "reason", err)
-		case err != nil:
-			return err
-		}
-	}
 	if c.Node.RuntimeEndpoint != "" {
 		return nil
 	}
@@ -101,6 +87,13 @@ func importOwnImages(ctx context.Context, c *Config, log *slog.Logger) error {
 // startNode runs the node agent and waits until its node is ready.
 func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) error {
 	c := s.config
+	network, err := s.client(networkUser(), "kube-proxy")
+	if err != nil {
+		return err
+	}
+	if err := s.startPodNetwork(informer.NewFactory(network, s.api.hub, s.api.table, 0)); err != nil {
+		return fmt.Errorf("pod network: %w", err)
+	}
 	select {
 	case r := <-runtime:
 		if r.err != nil {
@@ -110,10 +103,6 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 		return context.Cause(ctx)
 	}
 	client, err := s.client(&auth.User{Name: auth.NodePrefix + c.Node.Name, Groups: []string{auth.GroupNodes, auth.GroupAuthenticated}}, "kubelet")
-	if err != nil {
-		return err
-	}
-	network, err := s.client(proxyUser(), "kube-proxy")
 	if err != nil {
 		return err
 	}
@@ -140,7 +129,6 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 		return context.Cause(ctx)
 	}
 	s.notify.Reached(StepNode, c.Node.Name)
-	s.notify.Reached(StepReady, "")
 	return nil
 }
 
@@ -170,7 +158,6 @@ func kubeletConfiguration(c *Config, address string) kubeletconfig.KubeletConfig
 		ClusterDomain:            c.Network.ClusterDomain,
 		CgroupRoot:               c.Node.CgroupRoot,
 		MaxPods:                  c.Node.MaxPods,
-		PodCIDR:                  c.Network.PodCIDR,
 		HealthzBindAddress:       "127.0.0.1",
 		HealthzPort:              ptr.To(int32(*c.Node.HealthPort)),
 	}

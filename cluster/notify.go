@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -52,6 +53,17 @@ func (n *Notifier) Reached(step, detail string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	_, _ = n.w.Write(append(line, '\n'))
+}
+
+// files is what n writes to, for the next program of this process.
+func (n *Notifier) files() []*os.File {
+	if n == nil {
+		return nil
+	}
+	if f, ok := n.w.(*os.File); ok {
+		return []*os.File{f}
+	}
+	return nil
 }
 
 // ReadProgress calls f for each line until StepReady, StepFailed or the end of

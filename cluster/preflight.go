@@ -70,8 +70,10 @@ func preflight(c *Config, r role, m machine) error {
 		port(c.API.BindAddress, c.API.Port, "the API server", "--port")
 	}
 	if r.node {
-		port(c.API.BindAddress, c.Node.Port, "the node", "--kubelet-port")
-		port("127.0.0.1", c.Node.HealthPort, "the node's health", "--healthz-port")
+		if !hasFleet(c) { // whose nodes have ports of their own
+			port(c.API.BindAddress, c.Node.Port, "the node", "--kubelet-port")
+			port("127.0.0.1", c.Node.HealthPort, "the node's health", "--healthz-port")
+		}
 		errs = append(errs, preflightNode(c, m)...)
 	}
 	switch n, err := m.free(c.DataDir); {

@@ -21,10 +21,6 @@ const notifyFD = 3
 // cluster's log file, and follows its progress until it is ready or has
 // failed, or ctx ends, which ends the server too.
 func Spawn(ctx context.Context, c *Config, f func(Progress)) error {
-	exe, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
-	}
 	for _, dir := range []string{c.DataDir, filepath.Dir(c.LogFile()), c.RunDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make the directories of the cluster: %w", err)
@@ -38,7 +34,27 @@ func Spawn(ctx context.Context, c *Config, f func(Progress)) error {
 	if err := os.WriteFile(used, data, 0o600); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	log, err := openLog(c.LogFile())
+	return spawn(ctx, spawned{
+		args: []string{"server", "--config", used}, log: c.LogFile(), start: (*exec.Cmd).Start,
+	}, f)
+}
+
+// spawned is this program in the background.
+type spawned struct {
+	args []string
+	log  string
+	// start starts the process, as on another machine.
+	start func(*exec.Cmd) error
+}
+
+// spawn starts this program in a session of its own and follows its progress, see
+// Spawn. The program takes the flag --notify-fd.
+func spawn(ctx context.Context, s spawned, f func(Progress)) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	log, err := openLog(s.log)
 	if err != nil {
 		return err
 	}
@@ -48,30 +64,32 @@ func Spawn(ctx context.Context, c *Config, f func(Progress)) error {
 		return fmt.Errorf("make a pipe: %w", err)
 	}
 	defer r.Close()
-	cmd := exec.Command(exe, "server", "--config", used, "--notify-fd", fmt.Sprint(notifyFD))
+	cmd := exec.Command(exe, append(s.args, "--notify-fd", fmt.Sprint(notifyFD))...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	err = cmd.Start()
+	err = s.start(cmd)
 	w.Close()
 	if err != nil {
-		return fmt.Errorf("start the server: %w", err)
+		return fmt.Errorf("start %s: %w", s.args[0], err)
 	}
+	// It is waited for as long as this process lives, and else by init.
+	go func() { _ = cmd.Wait() }()
 	// The end of ctx ends the reading of the pipe.
 	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Now()) })
 	last := ReadProgress(r, f)
 	stop()
 	if last.Step == StepReady {
-		return cmd.Process.Release()
+		return nil
 	}
 	if ctx.Err() != nil {
-		last.Detail = "the cluster was not ready in time: " + context.Cause(ctx).Error()
+		last.Detail = "it was not ready in time: " + context.Cause(ctx).Error()
 	}
 	if err := Stop(context.WithoutCancel(ctx), cmd.Process.Pid, startGrace); err != nil {
 		return fmt.Errorf("%s; and %w", last.Detail, err)
 	}
-	return fmt.Errorf("%s (the whole story is in %s)", last.Detail, c.LogFile())
+	return fmt.Errorf("%s (the whole story is in %s)", last.Detail, s.log)
 }
 
 // maxLog is the size at which a start sets the previous log aside. One old log
@@ -94,8 +112,11 @@ func openLog(path string) (*os.File, error) {
 // startGrace is how long a server that failed to start has to end by itself.
 const startGrace = 15 * time.Second
 
+// killGrace is how long a process may need to end when it was killed.
+const killGrace = 30 * time.Second
+
 // Stop ends the server with the process id, first by a request, after grace by
-// force, and returns when it is gone.
+// force (without any grace, at once), and returns when it is gone.
 func Stop(ctx context.Context, pid int, grace time.Duration) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
@@ -105,16 +126,18 @@ func Stop(ctx context.Context, pid int, grace time.Duration) error {
 		return fmt.Errorf("watch process %d: %w", pid, err)
 	}
 	defer unix.Close(fd)
-	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("stop process %d: %w", pid, err)
-	}
-	if gone, err := waitExit(ctx, fd, grace); gone || err != nil {
-		return err
+	if grace > 0 {
+		if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("stop process %d: %w", pid, err)
+		}
+		if gone, err := waitExit(ctx, fd, grace); gone || err != nil {
+			return err
+		}
 	}
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill process %d: %w", pid, err)
 	}
-	gone, err := waitExit(ctx, fd, grace)
+	gone, err := waitExit(ctx, fd, killGrace)
 	if err == nil && !gone {
 		err = fmt.Errorf("process %d does not end, even when killed", pid)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -28,8 +29,23 @@ import (
 
 // RunServer runs a control plane, and a node unless that is disabled, until
 // ctx ends. It reports the steps of its start to notify.
-func RunServer(ctx context.Context, c *Config, notify *Notifier, log *slog.Logger) error {
-	return runServer(ctx, &server{config: c, notify: notify, log: log, clock: clock.RealClock{}})
+//
+// Where the machine is divided into nodes, it goes on as the same process on the
+// first of them, and is called there again, with outer as the API server's port
+// on the machine itself.
+func RunServer(ctx context.Context, c *Config, outer net.Listener, notify *Notifier, log *slog.Logger) error {
+	s := &server{config: c, notify: notify, log: log, clock: clock.RealClock{}}
+	switch {
+	case outer != nil:
+		own, err := onFirstNode(c, outer)
+		if err != nil {
+			return err
+		}
+		s.config, s.cluster, s.outer = own, c, outer
+	case hasFleet(c):
+		return enterFirstNode(ctx, c, notify)
+	}
+	return runServer(ctx, s)
 }
 
 // RunAPIServer runs an API server alone, over an embedded or an external etcd,
@@ -62,6 +78,10 @@ type server struct {
 	notify *Notifier
 	log    *slog.Logger
 	parts  *parts
+	// cluster and outer are set on the first node of a machine that is divided
+	// into nodes: the configuration of the whole, and the API server's port there.
+	cluster *Config
+	outer   net.Listener
 	// apiOnly leaves out controllers, scheduler and node.
 	apiOnly bool
 
@@ -101,18 +121,29 @@ func (s *server) start(ctx context.Context) error {
 		s.notify.Reached(StepReady, "")
 		return nil
 	}
-	s.startControllers()
+	pods, err := podCIDRs(s.config)
+	if err != nil {
+		return err
+	}
+	s.startControllers(pods)
 	if err := s.startScheduler(rand.Uint64()); err != nil {
 		return err
 	}
 	if err := s.startHollow(); err != nil {
 		return err
 	}
-	if s.config.Node.Disabled {
-		s.notify.Reached(StepReady, "")
-		return nil
+	nodes, starting := errgroup.WithContext(ctx)
+	if !s.config.Node.Disabled {
+		nodes.Go(func() error { return s.startNode(starting, runtime) })
 	}
-	return s.startNode(ctx, runtime)
+	if s.cluster != nil {
+		nodes.Go(func() error { return s.startOthers(starting) })
+	}
+	if err := nodes.Wait(); err != nil {
+		return err
+	}
+	s.notify.Reached(StepReady, "")
+	return nil
 }
 
 // startStore opens the PKI and the store.
@@ -162,7 +193,7 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	bootstrap := newBootstrapping()
 	if s.api, err = startAPI(ctx, s.parts, apiConfig{
 		profiling: *c.API.Profiling,
-		store:     s.store, authority: s.authority, listener: listener, names: names,
+		store:     s.store, authority: s.authority, listener: listener, outer: s.outer, names: names,
 		serviceIP: serviceIP, services: services, bootstrap: bootstrap, clock: s.clock, log: s.log,
 	}); err != nil {
 		return err
@@ -206,7 +237,7 @@ func (s *server) url() string {
 	return "https://" + net.JoinHostPort(host.String(), strconv.Itoa(int(s.api.address.Port())))
 }
 
-func (s *server) startControllers() {
+func (s *server) startControllers(pods []netip.Prefix) {
 	clients := localClients(s.api.server.Handler(), s.log)
 	s.parts.run("controllers", func(ctx context.Context) error {
 		defer clients.stop()
@@ -217,7 +248,7 @@ func (s *server) startControllers() {
 		m := controller.Manager{
 			Clients: clients, Informers: informer.NewFactory(shared, s.api.hub, s.api.table, 0), Clock: s.clock, Log: s.log,
 		}
-		return m.Run(ctx, Controllers(s.authority.CA(), s.authority.Signer))
+		return m.Run(ctx, Controllers(s.authority.CA(), s.authority.Signer, pods))
 	})
 }
 

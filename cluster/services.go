@@ -7,15 +7,9 @@ import (
 
 	"k8s.io/client-go/informers"
 
-	"proa/auth"
 	"proa/network/dns"
 	"proa/network/proxy"
 )
-
-// proxyUser is who a node's service proxy is to the API server.
-func proxyUser() *auth.User {
-	return &auth.User{Name: "system:kube-proxy", Groups: []string{auth.GroupAuthenticated}}
-}
 
 // dnsPort is where pods ask for names.
 const dnsPort = 53
@@ -23,16 +17,16 @@ const dnsPort = 53
 // startServices makes services reachable from this node, by address and by
 // name. It starts the informers, which both read.
 func (s *server) startServices(shared informers.SharedInformerFactory) error {
-	pods, err := netip.ParsePrefix(s.config.Network.PodCIDR)
+	pods, err := podCIDRs(s.config)
 	if err != nil {
-		return fmt.Errorf("network.podCIDR: %w", err)
+		return err
 	}
 	address, err := netip.ParseAddr(s.config.Network.ClusterDNS)
 	if err != nil {
 		return fmt.Errorf("network.clusterDNS: %w", err)
 	}
 	p, err := proxy.New(proxy.Config{
-		Informers: shared, NodeName: s.config.Node.Name, ClusterCIDRs: []netip.Prefix{pods}, Log: s.log,
+		Informers: shared, NodeName: s.config.Node.Name, ClusterCIDRs: pods, Log: s.log,
 	})
 	if err != nil {
 		return err

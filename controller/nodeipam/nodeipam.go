@@ -106,10 +106,13 @@ func (c *ipam) reconcile(ctx context.Context, name string) (controller.Result, e
 	}
 	c.mu.Lock()
 	ranges, err := c.ledger.give(name)
+	first := len(c.ledger.waiting) == 1
 	c.mu.Unlock()
 	if errors.Is(err, errFull) {
 		c.env.Events.Event(n, v1.EventTypeNormal, "CIDRNotAvailable", "Node "+name+" status is now: CIDRNotAvailable")
-		c.env.Log.Warn("no range of pod addresses is left for a node; delete another, or give the cluster a larger range", "node", name)
+		if first {
+			c.env.Log.Warn("no range of pod addresses is left for nodes; delete some, or give the cluster a larger range", "node", name)
+		}
 		return controller.Done, nil
 	}
 	if err != nil {
