@@ -31,6 +31,8 @@ type cluster struct {
 	dir   string // holds the data directory "d"
 	netns string
 	flags []string
+	// podCIDR is the range of all pods: a node's worth of it.
+	podCIDR string
 }
 
 // newCluster makes the namespace and starts a cluster in it.
@@ -55,8 +57,9 @@ func newMachine(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	c := &cluster{t: t, bin: programs(t), dir: dir, netns: name}
+	c.podCIDR = fmt.Sprintf("10.%d.0.0/24", 150+n)
 	c.flags = []string{
-		"--data-dir", filepath.Join(dir, "d"), "--bridge", "pe0", "--pod-cidr", fmt.Sprintf("10.%d.0.0/24", 150+n),
+		"--data-dir", filepath.Join(dir, "d"), "--bridge", "pe0", "--pod-cidr", c.podCIDR,
 		"--cgroup-root", "/" + name, "--node-name", "node",
 	}
 	t.Cleanup(c.remove)

@@ -96,7 +96,7 @@ func TestParts(t *testing.T) {
 	file := func(name string) string { return filepath.Join(dir, name+".kubeconfig") }
 	c.start("apiserver", append([]string{"apiserver"}, c.flags...)...)
 	u.works("get", "--raw", "/readyz")
-	c.start("controller-manager", "controller-manager", "--kubeconfig", file("controller-manager"),
+	c.start("controller-manager", "controller-manager", "--kubeconfig", file("controller-manager"), "--cluster-cidr", c.podCIDR,
 		"--cluster-signing-cert-file", filepath.Join(dir, "pki", "ca.crt"), "--cluster-signing-key-file", filepath.Join(dir, "pki", "ca.key"))
 	first := c.start("scheduler", "scheduler", "--kubeconfig", file("scheduler"))
 	leader := u.works("get", "lease", "-n", "kube-system", "kube-scheduler", "-o", "jsonpath={.spec.holderIdentity}")
