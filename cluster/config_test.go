@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 	c := complete(t, func(c *Config) { c.Network.ServiceCIDR = "10.99.0.0/16" })
 	for what, pair := range map[string][2]string{
 		"bind address": {c.API.BindAddress, "0.0.0.0"},
-		"pods":         {c.Network.PodCIDR, "10.42.0.0/24"},
+		"pods":         {c.Network.PodCIDR, "10.42.0.0/16"},
 		"DNS":          {c.Network.ClusterDNS, "10.99.0.10"},
 		"run":          {c.RunDir, filepath.Join(c.DataDir, "run")},
 		"node root":    {c.Node.Root, filepath.Join(c.DataDir, "kubelet")},
