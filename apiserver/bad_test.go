@@ -146,6 +146,7 @@ func TestBadInput(t *testing.T) {
 		{"accept of noise", call{method: "GET", path: cms, accept: strings.Repeat(";,=/", 1000)}, 406, "NotAcceptable", "only the following media types are accepted"},
 		{"accept of another conversion", call{method: "GET", path: cms, accept: "application/json;as=Tree;g=meta.k8s.io;v=v1"}, 406, "NotAcceptable", ""},
 		{"accept of a protobuf table", call{method: "GET", path: cms, accept: pb + ";as=Table;g=meta.k8s.io;v=v1"}, 406, "NotAcceptable", ""},
+		{"accept of a table of what has none", call{method: "POST", path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body: `{"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}`, accept: "application/json;as=Table;g=meta.k8s.io;v=v1"}, 406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
 		{"content type of noise", call{method: "POST", path: cms, body: cm("x", ""), contentType: strings.Repeat(";,=/", 1000)}, 415, "UnsupportedMediaType", ""},
 		{"impersonation of nobody", call{method: "GET", path: cms, header: map[string]string{"Impersonate-Group": "system:masters"}}, 500, "InternalError", "requested impersonation without impersonating a user"},
 	}

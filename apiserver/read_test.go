@@ -153,6 +153,18 @@ func TestPartial(t *testing.T) {
 	want(t, env, call{method: "GET", path: cms, accept: as("PartialObjectMetadata")}, 406)
 }
 
+// TestFormsOfReviews: what is no resource has metadata, but no columns.
+func TestFormsOfReviews(t *testing.T) {
+	t.Parallel()
+	env := apitest.Start(t)
+	review := func(accept string) call {
+		return call{method: "POST", path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body: `{"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}`, accept: accept}
+	}
+	want(t, env, review("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"), 201, `"kind":"SelfSubjectAccessReview"`, `"allowed":true`)
+	want(t, env, review("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"), 201, `"kind":"PartialObjectMetadata"`)
+	want(t, env, review("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"), 406)
+}
+
 func TestCompression(t *testing.T) {
 	t.Parallel()
 	env := apitest.Start(t)

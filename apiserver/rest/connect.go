@@ -74,6 +74,10 @@ func badRequest(err error) error {
 }
 
 func (a *API) serveAnswer(w http.ResponseWriter, r *http.Request, c *request.Call, h connect.Handler) error {
+	accepted, err := negotiate.Accept(r, untabled)
+	if err != nil {
+		return err
+	}
 	o, err := createOptions(c.Query)
 	if err != nil {
 		return err
@@ -134,7 +138,7 @@ func (a *API) serveAnswer(w http.ResponseWriter, r *http.Request, c *request.Cal
 	} else if out.GetObjectKind().GroupVersionKind().Empty() {
 		out.GetObjectKind().SetGroupVersionKind(kind)
 	}
-	return a.answer(w, r, c, http.StatusCreated, out)
+	return a.answer(w, r, c, accepted, http.StatusCreated, out)
 }
 
 // completeBody settles the metadata of a body, and checks that of a virtual

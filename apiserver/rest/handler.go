@@ -25,7 +25,13 @@ import (
 // MaxBody is the size in bytes of the largest request body.
 const MaxBody = 3 << 20
 
-var transforms = negotiate.Allowed{Table: true, Partial: true}
+var (
+	// transforms are those of resources.
+	transforms = negotiate.Allowed{Table: true, Partial: true}
+	// untabled are those of what has no columns: answers to reviews and to
+	// subresources that are no part of the object.
+	untabled = negotiate.Allowed{Partial: true}
+)
 
 // Serve answers a request for a resource; the definition has been looked up
 // and the caller authorized. What it returns has not been written yet.
@@ -380,21 +386,20 @@ func (a *API) serveSubresource(w http.ResponseWriter, r *http.Request, c *reques
 }
 
 // answer writes an object that is no resource of its own.
-func (a *API) answer(w http.ResponseWriter, r *http.Request, c *request.Call, code int, obj runtime.Object) error {
-	// A client may ask for a table of anything. These answers have none, and
-	// are sent as they are.
-	out, err := negotiate.Accept(r, transforms)
-	if err != nil {
-		return err
-	}
-	out.As = negotiate.Plain
-	begin(w, c)
+func (a *API) answer(w http.ResponseWriter, r *http.Request, c *request.Call, out negotiate.Output, code int, obj runtime.Object) error {
 	if s, ok := obj.(*metav1.Status); ok {
 		if s.Code == 0 {
 			s.Code = int32(code)
 		}
+		begin(w, c)
 		respond.Status(w, r, s)
 		return nil
+	}
+	switch o, ok := obj.(resource.Object); {
+	case out.As == negotiate.PartialList:
+		return notAList(obj)
+	case out.As == negotiate.Partial && ok:
+		return a.sendLoose(w, r, c, out, code, o)
 	}
 	return a.sendObject(w, r, c, out, code, obj, obj.GetObjectKind().GroupVersionKind())
 }

@@ -36,13 +36,17 @@ func scaleOf(d *resource.Definition, obj resource.Object) *autoscalingv1.Scale {
 // serveScale reads or writes the number of replicas of any scalable object.
 func (a *API) serveScale(w http.ResponseWriter, r *http.Request, c *request.Call) error {
 	d := c.Match.Definition
+	out, err := negotiate.Accept(r, untabled)
+	if err != nil {
+		return err
+	}
 	switch c.Verb {
 	case "get":
 		e, err := a.Get(r.Context(), c, c.Query.Get("resourceVersion"))
 		if err != nil {
 			return err
 		}
-		return a.answer(w, r, c, http.StatusOK, scaleOf(d, e.Object))
+		return a.answer(w, r, c, out, http.StatusOK, scaleOf(d, e.Object))
 	case "update", "patch":
 	default:
 		return ErrMethod
@@ -87,7 +91,7 @@ func (a *API) serveScale(w http.ResponseWriter, r *http.Request, c *request.Call
 	if err != nil {
 		return err
 	}
-	return a.answer(w, r, c, http.StatusOK, scaleOf(d, res.Object))
+	return a.answer(w, r, c, out, http.StatusOK, scaleOf(d, res.Object))
 }
 
 type scaling struct {

@@ -83,7 +83,7 @@ func (a *API) sendEntry(w http.ResponseWriter, r *http.Request, c *request.Call,
 	var err error
 	switch {
 	case out.As == negotiate.PartialList:
-		return notAList(e)
+		return notAList(e.Object)
 	case out.Format == codec.Protobuf:
 		gvk := c.Match.Served.GroupVersionKind()
 		var raw []byte
@@ -168,10 +168,10 @@ func partialKind(version string) schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: metav1.GroupName, Version: version, Kind: "PartialObjectMetadata"}
 }
 
-func notAList(e *cache.Entry) error {
+func notAList(obj runtime.Object) error {
 	return &negotiate.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
-		Message: fmt.Sprintf("you requested PartialObjectMetadataList, but the requested object is not a list (%T)", e.Object),
+		Message: fmt.Sprintf("you requested PartialObjectMetadataList, but the requested object is not a list (%T)", obj),
 	}}
 }
 

@@ -5,7 +5,8 @@
 // on as it is, upgrades to WebSocket and SPDY included, so that the streams
 // themselves are spoken between kubectl and the node. What passes is decided
 // here, before: the pod must have a node, the container must exist, and the
-// address that is dialled is the one that was checked.
+// address that is dialled is the one that was checked. Only a log that is read
+// over a WebSocket is spoken here: to node agents it is an ordinary response.
 //
 // # Rules that have been paid for
 //

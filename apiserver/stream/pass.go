@@ -26,6 +26,9 @@ func (s *streams) logs(w http.ResponseWriter, r *http.Request, c *connect.Stream
 		return err
 	}
 	u.RawQuery = logQuery(o).Encode()
+	if isWebSocket(r) {
+		return s.logSocket(w, r, u, c.Name)
+	}
 	return s.pass(w, r, u, s.node, func(resp *http.Response) error { return logRefusal(resp, c.Name) })
 }
 
