@@ -52,6 +52,39 @@ func TestWriteThenRead(t *testing.T) {
 	}
 }
 
+// TestPagesExpireByCompaction: a token expires with the history of the store,
+// also where nothing that is listed has changed, and the rest of the list can
+// then be had as it is.
+func TestPagesExpireByCompaction(t *testing.T) {
+	t.Parallel()
+	st := newMemory(t)
+	pods := start(t, st, cache.Options{}).Cache(podDef())
+	ctx := t.Context()
+	for _, n := range []string{"a", "b", "c", "d", "e"} {
+		create(t, pods, pod("ns", n, ""))
+	}
+	first := must[cache.ListResult](t)(pods.List(ctx, cache.ListRequest{Limit: 2}))
+	must[store.KV](t)(st.Create(ctx, "/elsewhere", []byte("x"), 0))
+	must[cache.ListResult](t)(pods.List(ctx, cache.ListRequest{Limit: 2, Continue: first.Continue}))
+	now := must[int64](t)(st.Revision(ctx))
+	if err := st.Compact(ctx, now); err != nil {
+		t.Fatal(err)
+	}
+	_, err := pods.List(ctx, cache.ListRequest{Limit: 2, Continue: first.Continue})
+	var expired *cache.ExpiredError
+	if !errors.As(err, &expired) || !expired.Paging {
+		t.Fatal(err)
+	}
+	r := must[cache.ListResult](t)(pods.List(ctx, cache.ListRequest{Limit: 2, Continue: expired.Continue}))
+	if keys(r.Entries) != "ns/c@4 ns/d@5 " || *r.Remaining != 1 || r.Revision == first.Revision {
+		t.Fatal(keys(r.Entries), *r.Remaining, r.Revision)
+	}
+	r = must[cache.ListResult](t)(pods.List(ctx, cache.ListRequest{Limit: 2, Continue: r.Continue}))
+	if keys(r.Entries) != "ns/e@6 " || r.Continue != "" {
+		t.Fatal(keys(r.Entries))
+	}
+}
+
 func TestPagesShowOneRevision(t *testing.T) {
 	t.Parallel()
 	h := start(t, newMemory(t), cache.Options{})

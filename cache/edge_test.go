@@ -376,6 +376,7 @@ func (s *switched) List(ctx context.Context, p string, o store.ListOptions) (sto
 func (s *switched) Watch(ctx context.Context, p string, after int64) (store.Watch, error) {
 	return s.get().Watch(ctx, p, after)
 }
+func (s *switched) Compacted() int64 { return s.get().Compacted() }
 func (s *switched) Create(ctx context.Context, k string, v []byte, ttl time.Duration) (store.KV, error) {
 	return s.get().Create(ctx, k, v, ttl)
 }

@@ -60,8 +60,13 @@ func (c *Cache) past(ctx context.Context, rev int64) (*snapshot, error) {
 	return c.readPast(ctx, rev)
 }
 
-// recall returns the objects at rev from memory, or nil.
+// recall returns the objects at rev from memory, or nil. What the store has
+// compacted is not recalled: a page token expires for all servers alike, and
+// not only where something has changed since.
 func (c *Cache) recall(rev int64) *snapshot {
+	if rev < c.hub.store.Compacted() {
+		return nil
+	}
 	c.mu.Lock()
 	if rev >= c.last {
 		defer c.mu.Unlock()

@@ -41,6 +41,11 @@ type Store interface {
 	// Compact forgets what was before rev.
 	Compact(ctx context.Context, rev int64) error
 
+	// Compacted returns the revision before which history is forgotten, as far
+	// as is known here without asking: a compaction by another server is
+	// learned of some time later. 0 while none is known.
+	Compacted() int64
+
 	// Snapshot writes a consistent backup of the whole store.
 	Snapshot(ctx context.Context, w io.Writer) error
 

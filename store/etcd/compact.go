@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -21,16 +22,17 @@ const compactKey = "compact_rev_key"
 // compactor forgets history every interval, up to where the store was an
 // interval before.
 type compactor struct {
-	client   *clientv3.Client
-	log      *slog.Logger
-	interval time.Duration
+	client    *clientv3.Client
+	log       *slog.Logger
+	interval  time.Duration
+	compacted *revision
 
 	version int64 // of compactKey, when last looked at
 	rev     int64 // of the store then
 }
 
 func (s *Store) compactor() *compactor {
-	return &compactor{client: s.client, log: s.o.Log, interval: s.o.CompactInterval}
+	return &compactor{client: s.client, log: s.o.Log, interval: s.o.CompactInterval, compacted: &s.compacted}
 }
 
 func (c *compactor) run(ctx context.Context) {
@@ -64,6 +66,10 @@ func (c *compactor) step(ctx context.Context) error {
 	if !r.Succeeded {
 		if kvs := r.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
 			c.version = kvs[0].Version
+			// Where this is no number, a reader learns from the store itself.
+			if rev, err := strconv.ParseInt(string(kvs[0].Value), 10, 64); err == nil {
+				c.compacted.raise(rev)
+			}
 		}
 		return nil
 	}
@@ -76,5 +82,18 @@ func (c *compactor) step(ctx context.Context) error {
 			return err
 		}
 	}
+	c.compacted.raise(rev)
 	return nil
+}
+
+// revision is one that only rises, for concurrent use.
+type revision struct{ atomic.Int64 }
+
+func (r *revision) raise(to int64) {
+	for {
+		now := r.Load()
+		if now >= to || r.CompareAndSwap(now, to) {
+			return
+		}
+	}
 }

@@ -34,6 +34,8 @@ type Store struct {
 	leases leases
 	reads  []clientv3.OpOption // for linearizable reads
 
+	compacted revision
+
 	closed atomic.Bool
 	end    context.CancelFunc
 	work   sync.WaitGroup
@@ -264,8 +266,12 @@ func (s *Store) Compact(ctx context.Context, rev int64) error {
 	if _, err := s.client.KV.Compact(ctx, rev); err != nil {
 		return readError(fmt.Sprintf("compact at %d", rev), err)
 	}
+	s.compacted.raise(rev)
 	return nil
 }
+
+// Compacted implements store.Store.
+func (s *Store) Compacted() int64 { return s.compacted.Load() }
 
 // Snapshot implements store.Store. What is written is a snapshot file as
 // etcdctl makes it, which etcdutl restores.

@@ -298,6 +298,13 @@ func (s *Store) Revision(ctx context.Context) (int64, error) {
 	return s.rev, nil
 }
 
+// Compacted implements store.Store.
+func (s *Store) Compacted() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.compacted
+}
+
 // Compact implements store.Store.
 func (s *Store) Compact(ctx context.Context, rev int64) error {
 	if _, err := s.fault(ctx, OpCompact, ""); err != nil {

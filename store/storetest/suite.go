@@ -386,6 +386,9 @@ func testCompaction(t *testing.T, s store.Store, root string) {
 	if err := s.Compact(ctx, a2.ModRevision); err != nil {
 		t.Fatal(err)
 	}
+	if got := s.Compacted(); got != a2.ModRevision {
+		t.Errorf("compacted at %d, said %d", a2.ModRevision, got)
+	}
 	is(t, s.Compact(ctx, a2.ModRevision), store.ErrCompacted)
 	is(t, s.Compact(ctx, gone.ModRevision+100), store.ErrFuture)
 
