@@ -24,6 +24,7 @@ import (
 	"proa/controller/certificates"
 	"proa/controller/clusterroleaggregation"
 	"proa/controller/deployment"
+	"proa/controller/disruption"
 	"proa/controller/endpoints"
 	"proa/controller/endpointslice"
 	"proa/controller/garbage"
@@ -50,6 +51,7 @@ func Controllers(ca []byte, signer certificates.Signer, pods []netip.Prefix) []c
 		replicaset.ReplicaSets(),
 		replicaset.ReplicationControllers(),
 		deployment.Definition(),
+		disruption.Definition(),
 		endpoints.Definition(),
 		endpointslice.Definition(),
 		podgc.Definition(),

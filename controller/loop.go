@@ -100,6 +100,14 @@ func Observe[K comparable](l *Loop[K], informer cache.SharedIndexInformer, h cac
 	return nil
 }
 
+// Need makes Run wait for the first list of informers too whose objects are
+// read, but whose events concern no key.
+func (l *Loop[K]) Need(informers ...cache.SharedIndexInformer) {
+	for _, i := range informers {
+		l.synced = append(l.synced, i.HasSynced)
+	}
+}
+
 // Self is the keys function of objects that are reconciled themselves.
 func Self[T any](_, obj T, _ bool) []Key {
 	m, err := meta.Accessor(obj)
