@@ -107,7 +107,7 @@ func (c *collector) orphanOne(ctx context.Context, uid types.UID) (controller.Re
 // owner asks the API server about one owner of an object.
 func (c *collector) owner(ctx context.Context, of *metav1.PartialObjectMetadata, ref metav1.OwnerReference) (ownerState, error) {
 	gvk := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)
-	info, err := c.kindOf(gvk)
+	info, err := c.resources.of(gvk)
 	if err != nil {
 		return solid, fmt.Errorf("owner %s %s: %w", ref.Kind, ref.Name, err)
 	}
@@ -121,7 +121,7 @@ func (c *collector) owner(ctx context.Context, of *metav1.PartialObjectMetadata,
 	if o, ok := c.graph.get(ref.UID); ok && o.met && (o.gvk.GroupKind() != gvk.GroupKind() || o.namespace != namespace || o.name != ref.Name) {
 		return c.meaningless(of, ref), nil
 	}
-	live, err := c.env.Metadata.Resource(info.resource).Namespace(namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	live, err := c.env.Metadata.Resource(info.gvr).Namespace(namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return dangling, nil
@@ -145,32 +145,20 @@ func (c *collector) meaningless(of *metav1.PartialObjectMetadata, ref metav1.Own
 	return solid
 }
 
-// kindOf finds the resource of a kind, also of one that is not watched.
-func (c *collector) kindOf(gvk schema.GroupVersionKind) (kindInfo, error) {
-	if info, ok := c.kinds[gvk]; ok {
-		return info, nil
-	}
-	m, err := c.env.Mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-	if err != nil {
-		return kindInfo{}, err
-	}
-	return kindInfo{m.Resource, m.Scope.Name() == "namespace"}, nil
-}
-
 func (c *collector) live(ctx context.Context, id identity) (*metav1.PartialObjectMetadata, error) {
-	info, err := c.kindOf(id.gvk)
+	info, err := c.resources.of(id.gvk)
 	if err != nil {
 		return nil, err
 	}
-	return c.env.Metadata.Resource(info.resource).Namespace(id.namespace).Get(ctx, id.name, metav1.GetOptions{})
+	return c.env.Metadata.Resource(info.gvr).Namespace(id.namespace).Get(ctx, id.name, metav1.GetOptions{})
 }
 
 func (c *collector) remove(ctx context.Context, id identity, resourceVersion string, how metav1.DeletionPropagation) error {
-	info, err := c.kindOf(id.gvk)
+	info, err := c.resources.of(id.gvk)
 	if err != nil {
 		return err
 	}
-	err = c.env.Metadata.Resource(info.resource).Namespace(id.namespace).Delete(ctx, id.name, metav1.DeleteOptions{
+	err = c.env.Metadata.Resource(info.gvr).Namespace(id.namespace).Delete(ctx, id.name, metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &id.uid, ResourceVersion: &resourceVersion}, PropagationPolicy: &how,
 	})
 	if apierrors.IsNotFound(err) {
@@ -211,7 +199,7 @@ func (c *collector) dropFinalizer(ctx context.Context, id identity, live *metav1
 
 // patch merges metadata into an object.
 func (c *collector) patch(ctx context.Context, id identity, metadata map[string]any) error {
-	info, err := c.kindOf(id.gvk)
+	info, err := c.resources.of(id.gvk)
 	if err != nil {
 		return err
 	}
@@ -219,7 +207,7 @@ func (c *collector) patch(ctx context.Context, id identity, metadata map[string]
 	if err != nil {
 		return fmt.Errorf("encode a patch: %w", err)
 	}
-	_, err = c.env.Metadata.Resource(info.resource).Namespace(id.namespace).Patch(ctx, id.name, types.MergePatchType, body, metav1.PatchOptions{})
+	_, err = c.env.Metadata.Resource(info.gvr).Namespace(id.namespace).Patch(ctx, id.name, types.MergePatchType, body, metav1.PatchOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

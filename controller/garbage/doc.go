@@ -3,7 +3,8 @@
 //
 //	graph.go     who owns whom, from the metadata of every object
 //	decide.go    what is to be done with one object, given its owners
-//	garbage.go   watches every resource and keeps the graph
+//	garbage.go   keeps the graph, and works on what it gives rise to
+//	resources.go watches every resource of the server, as discovery tells
 //	apply.go     looks at live objects, and deletes or patches them
 //
 // # Propagation
