@@ -3,7 +3,6 @@ package scheduler
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,12 +14,19 @@ import (
 type binding struct {
 	pod      *v1.Pod
 	decision Decision
+	// preempt is who has to leave for the pod, where somebody has.
+	preempt *preemption
+	// nominate is the node that the pod's status is to name, nil for no change.
+	nominate *string
 }
 
 // carryOut tells the API what was decided. It runs beside the loop.
 func (s *Scheduler) carryOut(ctx context.Context, b *binding) {
 	if b.decision.Node == "" {
 		s.tellUnschedulable(ctx, b)
+		if b.preempt != nil {
+			s.evict(ctx, b.pod, b.preempt)
+		}
 		return
 	}
 	pod := b.pod
@@ -40,7 +46,8 @@ func (s *Scheduler) carryOut(ctx context.Context, b *binding) {
 }
 
 // tellUnschedulable records why a pod fits nowhere, in its condition and as an
-// event. The condition is written only where it says something new.
+// event. The condition is written only where it says something new, or the pod
+// gets another nomination.
 func (s *Scheduler) tellUnschedulable(ctx context.Context, b *binding) {
 	pod, why := b.pod, b.decision.Message
 	s.config.Events.Eventf(pod, nil, v1.EventTypeWarning, "FailedScheduling", "Scheduling", "%s", why)
@@ -52,14 +59,14 @@ func (s *Scheduler) tellUnschedulable(ctx context.Context, b *binding) {
 		if was.Type != cond.Type {
 			continue
 		}
-		if was.Status == cond.Status && was.Reason == cond.Reason && was.Message == cond.Message && was.ObservedGeneration == cond.ObservedGeneration {
+		if was.Status == cond.Status && was.Reason == cond.Reason && was.Message == cond.Message && was.ObservedGeneration == cond.ObservedGeneration && b.nominate == nil {
 			return
 		}
 		if was.Status == cond.Status {
 			cond.LastTransitionTime = was.LastTransitionTime
 		}
 	}
-	patch, err := conditionPatch(pod.UID, cond)
+	patch, err := json.Marshal(statusPatch(pod.UID, cond, b.nominate))
 	if err == nil {
 		_, err = s.config.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	}
@@ -68,20 +75,21 @@ func (s *Scheduler) tellUnschedulable(ctx context.Context, b *binding) {
 	}
 }
 
-func conditionPatch(uid types.UID, cond v1.PodCondition) ([]byte, error) {
-	var patch struct {
-		Metadata struct {
-			UID types.UID `json:"uid"`
-		} `json:"metadata"`
-		Status struct {
-			Conditions []v1.PodCondition `json:"conditions"`
-		} `json:"status"`
-	}
-	patch.Metadata.UID = uid
-	patch.Status.Conditions = []v1.PodCondition{cond}
-	b, err := json.Marshal(patch)
-	if err != nil {
-		return nil, fmt.Errorf("encode a condition: %w", err)
-	}
-	return b, nil
+// podStatus is what the scheduler says of a pod.
+type podStatus struct {
+	Metadata struct {
+		UID types.UID `json:"uid"`
+	} `json:"metadata"`
+	Status struct {
+		Conditions        []v1.PodCondition `json:"conditions"`
+		NominatedNodeName *string           `json:"nominatedNodeName,omitempty"`
+	} `json:"status"`
+}
+
+// statusPatch is for exactly this pod, not for one of the same name.
+func statusPatch(uid types.UID, cond v1.PodCondition, nominate *string) (p podStatus) {
+	p.Metadata.UID = uid
+	p.Status.Conditions = []v1.PodCondition{cond}
+	p.Status.NominatedNodeName = nominate
+	return p
 }

@@ -13,8 +13,11 @@ type Decision struct {
 	Node string
 	// Message says why, as the PodScheduled condition and the event show it.
 	Message string
-	// RefusedBy names the filters that refused at least one node.
+	// RefusedBy names the plugins that refused at least one node.
 	RefusedBy []string
+	// curable are the slots of the nodes that may take the pod when others leave
+	// them.
+	curable []int
 }
 
 // decider holds the plugins. decide is a pure function of its arguments and
@@ -22,17 +25,32 @@ type Decision struct {
 type decider struct {
 	filters []Filter
 	scorers []Scorer
+	related []Related
 	random  *rand.Rand
 }
 
 func newDecider(seed uint64) *decider {
-	return &decider{filters: filters(), scorers: scorers(), random: rand.New(rand.NewPCG(seed, seed))}
+	return &decider{filters: filters(), scorers: scorers(), related: relatedPlugins(), random: rand.New(rand.NewPCG(seed, seed))}
 }
 
-func (d *decider) decide(s *shape, state *nodes) Decision {
+// decide chooses a node for a pod of a shape, with its relation to others, which
+// may be nil.
+func (d *decider) decide(s *shape, r *relation, state *nodes) Decision {
 	d.refresh(s, state)
+	scores, refusals := s.scores, []refusal(nil)
+	if views := d.views(s, r, state); len(views) > 0 {
+		scores, refusals = d.relate(s, views)
+	}
+	if i := d.choose(scores); i >= 0 {
+		return Decision{Node: state.slots[i].api.Name}
+	}
+	return d.explain(s, refusals, state)
+}
+
+// choose returns a slot with the highest score, or -1 where all are refused.
+func (d *decider) choose(scores []int64) int {
 	bestScore, ties := refused, 0
-	for _, score := range s.scores {
+	for _, score := range scores {
 		if score > bestScore {
 			bestScore, ties = score, 1
 		} else if score == bestScore {
@@ -40,16 +58,16 @@ func (d *decider) decide(s *shape, state *nodes) Decision {
 		}
 	}
 	if bestScore == refused {
-		return d.explain(s, state)
+		return -1
 	}
 	// Every one of the best is equally likely to be chosen.
 	skip := d.random.IntN(ties)
-	for i, score := range s.scores {
+	for i, score := range scores {
 		if score != bestScore {
 			continue
 		}
 		if skip == 0 {
-			return Decision{Node: state.slots[i].api.Name}
+			return i
 		}
 		skip--
 	}
@@ -88,7 +106,7 @@ func (d *decider) refresh(s *shape, state *nodes) {
 	}
 	for i := range s.scores {
 		if s.scores[i] != refused {
-			s.scores[i] = d.total(s, &s.verdicts[i])
+			s.scores[i] = d.total(&s.verdicts[i], &s.largest)
 		}
 	}
 }
@@ -121,26 +139,33 @@ func (d *decider) renew(s *shape, state *nodes, i int) (rescale bool) {
 		// A total by the old largest score may be anything, even refused.
 		s.scores[i] = 0
 	default:
-		s.scores[i] = d.total(s, v)
+		s.scores[i] = d.total(v, &s.largest)
 	}
 	return rescale
 }
 
-// total is the weighted sum of the normalized scores.
-func (d *decider) total(s *shape, v *verdict) (score int64) {
+// total is the weighted sum of the scores, normalized by the largest ones.
+func (d *decider) total(v *verdict, largest *[maxScorers]int64) (score int64) {
 	for k, p := range d.scorers {
-		score += p.Weight() * p.Normalize(v.raw[k], s.largest[k])
+		score += p.Weight() * p.Normalize(v.raw[k], largest[k])
 	}
 	return score
 }
 
-func (d *decider) judge(s *shape, n *node, v *verdict) {
-	*v = verdict{generation: n.generation, refusedBy: -1}
+// refusedBy returns the first filter that refuses a node, or -1.
+func (d *decider) refusedBy(s *shape, n *node) (filter int8, reasons []string) {
 	for k, f := range d.filters {
 		if reasons := f.Refuse(s, n); len(reasons) > 0 {
-			v.refusedBy, v.reasons = int8(k), reasons
-			return
+			return int8(k), reasons
 		}
+	}
+	return -1, nil
+}
+
+func (d *decider) judge(s *shape, n *node, v *verdict) {
+	*v = verdict{generation: n.generation}
+	if v.refusedBy, v.reasons = d.refusedBy(s, n); v.refusedBy >= 0 {
+		return
 	}
 	for k, p := range d.scorers {
 		v.raw[k] = p.Score(s, n)
@@ -148,32 +173,53 @@ func (d *decider) judge(s *shape, n *node, v *verdict) {
 }
 
 // explain tells how many nodes were refused for which reason.
-func (d *decider) explain(s *shape, state *nodes) Decision {
+func (d *decider) explain(s *shape, refusals []refusal, state *nodes) Decision {
 	if state.ready == 0 {
 		return Decision{Message: "no nodes available to schedule pods"}
 	}
-	count := map[string]int{}
-	var by []string
+	count := reasonCount{}
+	out := Decision{}
 	for i, n := range state.slots {
 		if n.api == nil {
 			continue
 		}
-		v := &s.verdicts[i]
-		for _, r := range v.reasons {
-			count[r]++
+		var name string
+		var curable bool
+		if v := &s.verdicts[i]; v.refusedBy >= 0 {
+			f := d.filters[v.refusedBy]
+			name, curable = f.Name(), f.Curable(s, n)
+			count.add(v.reasons...)
+		} else {
+			name, curable = refusals[i].plugin, refusals[i].curable
+			count.add(refusals[i].reason)
 		}
-		if name := d.filters[v.refusedBy].Name(); !slices.Contains(by, name) {
-			by = append(by, name)
+		if !slices.Contains(out.RefusedBy, name) {
+			out.RefusedBy = append(out.RefusedBy, name)
+		}
+		if curable {
+			out.curable = append(out.curable, i)
 		}
 	}
-	reasons := make([]string, 0, len(count))
-	for r, n := range count {
+	slices.Sort(out.RefusedBy)
+	out.Message = count.message(state.ready)
+	return out
+}
+
+// reasonCount counts nodes by the reason for which they are refused.
+type reasonCount map[string]int
+
+func (c reasonCount) add(reasons ...string) {
+	for _, r := range reasons {
+		c[r]++
+	}
+}
+
+// message tells how many of all nodes are refused for which reason.
+func (c reasonCount) message(nodes int) string {
+	reasons := make([]string, 0, len(c))
+	for r, n := range c {
 		reasons = append(reasons, fmt.Sprintf("%d %s", n, r))
 	}
 	slices.Sort(reasons)
-	slices.Sort(by)
-	return Decision{
-		Message:   fmt.Sprintf("0/%d nodes are available: %s.", state.ready, strings.Join(reasons, ", ")),
-		RefusedBy: by,
-	}
+	return fmt.Sprintf("0/%d nodes are available: %s.", nodes, strings.Join(reasons, ", "))
 }

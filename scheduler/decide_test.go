@@ -93,7 +93,7 @@ func TestDecide(t *testing.T) {
 			running: map[string][]*v1.Pod{"d": {testPod("q", requests("2", "1Gi"))}},
 			pod:     testPod("p", selector("disk", "ssd"), requests("1", "1Gi")),
 			message: "0/4 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector, " +
-				"1 node(s) had untolerated taint(s) {gpu: yes}, 1 node(s) were unschedulable.",
+				"1 node(s) had untolerated taint(s), 1 node(s) were unschedulable.",
 		},
 		"tolerates the cordon": {
 			nodes: []*v1.Node{testNode("a", cordon)}, node: "a",
@@ -136,7 +136,7 @@ func TestDecide(t *testing.T) {
 					s.place(p, node, false)
 				}
 			}
-			d := newDecider(1).decide(mustShape(t, c.pod), s)
+			d := newDecider(1).decide(mustShape(t, c.pod), nil, s)
 			if d.Node != c.node || d.Message != c.message {
 				t.Errorf("got node %q, message %q; want %q, %q", d.Node, d.Message, c.node, c.message)
 			}
@@ -185,7 +185,7 @@ func TestRememberedVerdicts(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				a, b := newDecider(7).decide(old, s), newDecider(7).decide(fresh, s)
+				a, b := newDecider(7).decide(old, nil, s), newDecider(7).decide(fresh, nil, s)
 				if a.Node != b.Node || a.Message != b.Message {
 					t.Fatalf("remembered %+v, fresh %+v", a, b)
 				}
@@ -249,6 +249,6 @@ func BenchmarkDecide5000Nodes(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		i++
-		s.place(testPod(fmt.Sprint("p", i%20000), requests("10m", "10Mi")), d.decide(sh, s).Node, true)
+		s.place(testPod(fmt.Sprint("p", i%20000), requests("10m", "10Mi")), d.decide(sh, nil, s).Node, true)
 	}
 }

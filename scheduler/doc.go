@@ -38,16 +38,31 @@
 // rates those that remain. Both see one pod and one node and depend on nothing
 // else: that is what makes their answers worth remembering.
 //
+// A [Related] plugin looks at the pods of all nodes. It is asked after the
+// filters, and only about pods that have a relation to others: by an affinity or
+// spread rule of their own, or because a placed pod's term names them. What it
+// needs is counted as pods come and go: by node, how many pods are of a selection
+// (a tally) or carry a term (a carrier). A decision adds the counts up by domain,
+// the value of a node label, in one pass over flat arrays.
+//
+// # Preemption
+//
+// A pod that fits nowhere may make room where a filter's refusal is curable: on
+// the node where the least important pods have to leave, and as few of them as
+// possible, those that a disruption budget protects last. Victims are deleted
+// with a condition that says why; the pod's status names the node, and until it is
+// bound its room counts as taken for all who are not more important.
+//
 // # What is honoured
 //
 // Of what a pod asks for, these decide: node selector and node affinity,
 // taints and tolerations, cordons, resource requests of every kind with the
-// number of pods, host ports, priority in the queue and scheduling gates.
-// Least allocated, balance, preferred node affinity, soft taints and images
-// present rate the nodes that remain.
+// number of pods, host ports, topology spread, affinity and anti-affinity between
+// pods, priority, preemption and scheduling gates. Least allocated, balance,
+// preferred affinities, soft spread, soft taints and images present rate the nodes
+// that remain.
 //
-// Rules that depend on other pods or other objects have no plugin here:
-// affinity and anti-affinity between pods and topology spread, volumes and
-// resource claims do not take part in the choice of a node, and a pod of
-// higher priority evicts nothing.
+// Pods without topology spread constraints have none by default (upstream spreads
+// the pods of a service or workload a little). Volumes and resource claims have no
+// plugin yet and do not take part in the choice of a node.
 package scheduler

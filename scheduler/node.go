@@ -29,6 +29,7 @@ type placed struct {
 	node            string
 	request, scored amounts
 	ports           []hostPort
+	carries         []carrier
 	assumed         bool
 }
 
@@ -44,10 +45,19 @@ type nodes struct {
 	// log holds the slots of the last changes: the newest is of generation,
 	// the one before of generation-1, and so on.
 	log []int
+
+	// What relations between pods are decided by.
+	tallies   tallies
+	divisions map[string]*domains
+	// priorities counts the placed pods of each priority.
+	priorities map[int32]int
 }
 
 func newNodes() *nodes {
-	return &nodes{slot: map[string]int{}, pods: map[types.UID]*placed{}}
+	return &nodes{
+		slot: map[string]int{}, pods: map[types.UID]*placed{},
+		tallies: newTallies(), divisions: map[string]*domains{}, priorities: map[int32]int{},
+	}
 }
 
 func (s *nodes) touch(n *node) {
@@ -87,6 +97,14 @@ func (s *nodes) named(name string) *node {
 	}
 	s.touch(n)
 	return n
+}
+
+// known returns a node that is there, or nil.
+func (s *nodes) known(name string) *node {
+	if i, ok := s.slot[name]; ok && s.slots[i].api != nil {
+		return s.slots[i]
+	}
+	return nil
 }
 
 // drop frees the slot of a node that is gone and runs nothing that is known.
@@ -141,31 +159,47 @@ func (s *nodes) place(pod *v1.Pod, nodeName string, assumed bool) {
 		}
 		s.remove(pod.UID)
 	}
-	p := &placed{pod: pod, node: nodeName, assumed: assumed, ports: hostPorts(&pod.Spec)}
+	p := &placed{pod: pod, node: nodeName, assumed: assumed, ports: hostPorts(&pod.Spec), carries: carries(pod)}
 	p.request, p.scored = requestOf(pod)
-	n := s.named(nodeName)
-	n.pods[pod.UID] = p
-	s.pods[pod.UID] = p
+	s.put(p)
+}
+
+// put counts a pod that is placed nowhere.
+func (s *nodes) put(p *placed) {
+	n := s.named(p.node)
+	n.pods[p.pod.UID] = p
+	s.pods[p.pod.UID] = p
 	n.requested.add(&p.request, 1)
 	n.scored.add(&p.scored, 1)
 	n.ports.add(p.ports)
+	s.tallies.count(p, n.index, 1)
+	s.priorities[priorityOf(p.pod)]++
 	s.touch(n)
 }
 
 // remove takes a pod off its node.
 func (s *nodes) remove(uid types.UID) {
-	p := s.pods[uid]
-	if p == nil {
-		return
+	if p := s.pods[uid]; p != nil {
+		s.lift(p)
+		s.drop(p.node)
 	}
-	delete(s.pods, uid)
+}
+
+// lift takes a placed pod off its node, which stays.
+func (s *nodes) lift(p *placed) {
+	delete(s.pods, p.pod.UID)
 	n := s.named(p.node)
-	delete(n.pods, uid)
+	delete(n.pods, p.pod.UID)
 	n.requested.add(&p.request, -1)
 	n.scored.add(&p.scored, -1)
 	n.ports.remove(p.ports)
+	s.tallies.count(p, n.index, -1)
+	if x := priorityOf(p.pod); s.priorities[x] == 1 {
+		delete(s.priorities, x)
+	} else {
+		s.priorities[x]--
+	}
 	s.touch(n)
-	s.drop(p.node)
 }
 
 // forget takes an assumption back, unless it has been confirmed meanwhile.

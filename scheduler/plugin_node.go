@@ -1,8 +1,6 @@
 package scheduler
 
 import (
-	"fmt"
-
 	v1 "k8s.io/api/core/v1"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
@@ -25,6 +23,8 @@ func (nodeUnschedulable) Refuse(s *shape, n *node) []string {
 	return []string{"node(s) were unschedulable"}
 }
 
+func (nodeUnschedulable) Curable(*shape, *node) bool { return false }
+
 func (nodeUnschedulable) Wakes(c Change) bool {
 	return c.NodeAdded || c.NodeSchedulable || c.NodeTaints
 }
@@ -41,6 +41,8 @@ func (nodeName) Refuse(s *shape, n *node) []string {
 	return []string{"node(s) didn't match the requested node name"}
 }
 
+func (nodeName) Curable(*shape, *node) bool { return false }
+
 func (nodeName) Wakes(c Change) bool { return c.NodeAdded }
 
 // taintToleration refuses nodes with taints that the pod does not tolerate,
@@ -50,14 +52,13 @@ type taintToleration struct{}
 func (taintToleration) Name() string { return "TaintToleration" }
 
 func (taintToleration) Refuse(s *shape, n *node) []string {
-	taint, found := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), n.api.Spec.Taints, s.tolerations, func(t *v1.Taint) bool {
-		return t.Effect == v1.TaintEffectNoSchedule || t.Effect == v1.TaintEffectNoExecute
-	}, true)
-	if !found {
+	if _, found := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), n.api.Spec.Taints, s.tolerations, repelling, true); !found {
 		return nil
 	}
-	return []string{fmt.Sprintf("node(s) had untolerated taint(s) {%s: %s}", taint.Key, taint.Value)}
+	return []string{"node(s) had untolerated taint(s)"}
 }
+
+func (taintToleration) Curable(*shape, *node) bool { return false }
 
 func (taintToleration) Wakes(c Change) bool { return c.NodeAdded || c.NodeTaints }
 
@@ -96,6 +97,8 @@ func (nodeAffinity) Refuse(s *shape, n *node) []string {
 	}
 	return []string{"node(s) didn't match Pod's node affinity/selector"}
 }
+
+func (nodeAffinity) Curable(*shape, *node) bool { return false }
 
 func (nodeAffinity) Wakes(c Change) bool { return c.NodeAdded || c.NodeLabels }
 

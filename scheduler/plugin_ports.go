@@ -89,4 +89,6 @@ func (nodePorts) Refuse(s *shape, n *node) []string {
 	return nil
 }
 
+func (nodePorts) Curable(*shape, *node) bool { return true }
+
 func (nodePorts) Wakes(c Change) bool { return c.NodeAdded || c.PodRemoved }

@@ -35,6 +35,20 @@ func (nodeResourcesFit) Refuse(s *shape, n *node) []string {
 	return why
 }
 
+// Curable: not where the empty node would be too small.
+func (nodeResourcesFit) Curable(s *shape, n *node) bool {
+	a := &n.allocatable
+	if s.request.cpu > a.cpu || s.request.memory > a.memory || s.request.ephemeral > a.ephemeral {
+		return false
+	}
+	for name, want := range s.request.other {
+		if want > a.other[name] {
+			return false
+		}
+	}
+	return true
+}
+
 func (nodeResourcesFit) Wakes(c Change) bool {
 	return c.NodeAdded || c.NodeAllocatable || c.PodRemoved
 }

@@ -38,9 +38,11 @@ const (
 	unschedulable
 )
 
-func (w *waiting) priority() int32 {
-	if w.pod.Spec.Priority != nil {
-		return *w.pod.Spec.Priority
+func (w *waiting) priority() int32 { return priorityOf(w.pod) }
+
+func priorityOf(pod *v1.Pod) int32 {
+	if pod.Spec.Priority != nil {
+		return *pod.Spec.Priority
 	}
 	return 0
 }
@@ -51,9 +53,14 @@ type queue struct {
 	byUID map[types.UID]*waiting
 	ready readyHeap
 	timed dueHeap // backing off and unschedulable
+	// refusers counts the unschedulable pods that each plugin has refused; under
+	// "" those that were refused by none.
+	refusers map[string]int
 }
 
-func newQueue() *queue { return &queue{byUID: map[types.UID]*waiting{}} }
+func newQueue() *queue {
+	return &queue{byUID: map[types.UID]*waiting{}, refusers: map[string]int{}}
+}
 
 // add takes in a pod, or a new state of one. An update may let an
 // unschedulable pod fit, so it is tried again after its back-off.
@@ -95,6 +102,7 @@ func (q *queue) pop() *waiting {
 // fitsNowhere sets a pod aside until something changes.
 func (q *queue) fitsNowhere(w *waiting, refusedBy []string, now time.Time) {
 	w.refusedBy, w.failed = refusedBy, now
+	q.blame(w, 1)
 	q.park(w, unschedulable, now.Add(maxWait))
 }
 
@@ -121,7 +129,11 @@ func (q *queue) changed(helps func(refusedBy []string) bool, now time.Time) {
 // one's will, or zero.
 func (q *queue) advance(now time.Time) time.Time {
 	for len(q.timed) > 0 && !q.timed[0].due.After(now) {
-		q.activate(heap.Pop(&q.timed).(*waiting))
+		w := heap.Pop(&q.timed).(*waiting)
+		if w.place == unschedulable {
+			q.blame(w, -1)
+		}
+		q.activate(w)
 	}
 	if len(q.timed) == 0 {
 		return time.Time{}
@@ -153,10 +165,28 @@ func (q *queue) lift(w *waiting) {
 	switch w.place {
 	case active:
 		heap.Remove(&q.ready, w.index)
-	case backingOff, unschedulable:
+	case unschedulable:
+		q.blame(w, -1)
+		heap.Remove(&q.timed, w.index)
+	case backingOff:
 		heap.Remove(&q.timed, w.index)
 	}
 	w.place = nowhere
+}
+
+// blame counts who has refused an unschedulable pod.
+func (q *queue) blame(w *waiting, by int) {
+	add := func(name string) {
+		if q.refusers[name] += by; q.refusers[name] == 0 {
+			delete(q.refusers, name)
+		}
+	}
+	if len(w.refusedBy) == 0 {
+		add("")
+	}
+	for _, name := range w.refusedBy {
+		add(name)
+	}
 }
 
 func backoff(attempts int) time.Duration {

@@ -4,13 +4,18 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	policylisters "k8s.io/client-go/listers/policy/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 )
@@ -25,7 +30,7 @@ type Config struct {
 	Name      string
 	Client    kubernetes.Interface
 	Informers informers.SharedInformerFactory
-	// Events records Scheduled and FailedScheduling.
+	// Events records Scheduled, FailedScheduling and Preempted.
 	Events events.EventRecorder
 	Log    *slog.Logger
 	// Seed of the choice among equals. It is logged.
@@ -40,6 +45,8 @@ type Scheduler struct {
 	config Config
 	mail   mailbox
 	synced []cache.InformerSynced
+	// budgets limit preemption.
+	budgets policylisters.PodDisruptionBudgetLister
 
 	// The rest is owned by the loop.
 	nodes   *nodes
@@ -47,9 +54,18 @@ type Scheduler struct {
 	shapes  shapes
 	decider *decider
 	bind    chan *binding
+	// nominated are the waiting pods that room has been made for, and where.
+	nominated map[types.UID]nomination
 }
 
-// New makes a scheduler and registers it with the informers of pods and nodes.
+// nomination is a node that a pod is waiting for.
+type nomination struct {
+	pod  *v1.Pod
+	node string
+}
+
+// New makes a scheduler and registers it with the informers of pods, nodes,
+// namespaces and disruption budgets.
 func New(c Config) (*Scheduler, error) {
 	if c.Name == "" {
 		c.Name = DefaultName
@@ -60,7 +76,15 @@ func New(c Config) (*Scheduler, error) {
 	s := &Scheduler{
 		config: c, mail: mailbox{wake: make(chan struct{}, 1)},
 		nodes: newNodes(), queue: newQueue(), shapes: shapes{byKey: map[string]*shape{}},
-		decider: newDecider(c.Seed), bind: make(chan *binding, c.Binders),
+		decider: newDecider(c.Seed), bind: make(chan *binding, c.Binders), nominated: map[types.UID]nomination{},
+	}
+	budgets := c.Informers.Policy().V1().PodDisruptionBudgets()
+	s.budgets = budgets.Lister()
+	s.synced = append(s.synced, budgets.Informer().HasSynced)
+	if err := s.watch(c.Informers.Core().V1().Namespaces().Informer(),
+		func(o any) event { return event{kind: namespaceSet, namespace: o.(*v1.Namespace)} },
+		func(o any) event { return event{kind: namespaceGone, namespace: o.(*v1.Namespace)} }); err != nil {
+		return nil, fmt.Errorf("scheduler: watch namespaces: %w", err)
 	}
 	if err := s.watch(c.Informers.Core().V1().Nodes().Informer(),
 		func(o any) event { return event{kind: nodeSet, node: o.(*v1.Node)} },
@@ -145,18 +169,14 @@ func (s *Scheduler) loop(ctx context.Context) {
 // schedule decides on one pod and hands it to a binder. It returns false when
 // ctx has ended.
 func (s *Scheduler) schedule(ctx context.Context, w *waiting, now time.Time) bool {
-	var d Decision
-	shape, err := s.shapes.of(w.pod)
-	if err != nil {
-		d = Decision{Message: err.Error()}
+	b := &binding{pod: w.pod}
+	s.beside(w.pod, func() { s.decide(b) })
+	if b.decision.Node == "" {
+		s.queue.fitsNowhere(w, b.decision.RefusedBy, now)
 	} else {
-		d = s.decider.decide(shape, s.nodes)
-	}
-	b := &binding{pod: w.pod, decision: d}
-	if d.Node == "" {
-		s.queue.fitsNowhere(w, d.RefusedBy, now)
-	} else {
-		s.nodes.place(w.pod, d.Node, true)
+		delete(s.nominated, w.pod.UID)
+		s.nodes.place(w.pod, b.decision.Node, true)
+		s.wake(Change{PodPlaced: true}, now)
 	}
 	select {
 	case s.bind <- b:
@@ -164,6 +184,77 @@ func (s *Scheduler) schedule(ctx context.Context, w *waiting, now time.Time) boo
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// beside calls f while those pods count on their nodes that room has been made for,
+// and that are at least as important.
+func (s *Scheduler) beside(pod *v1.Pod, f func()) {
+	var lent []types.UID
+	for uid, n := range s.nominated {
+		if uid != pod.UID && priorityOf(n.pod) >= priorityOf(pod) && s.nodes.pods[uid] == nil {
+			s.nodes.place(n.pod, n.node, true)
+			lent = append(lent, uid)
+		}
+	}
+	f()
+	for _, uid := range lent {
+		s.nodes.remove(uid)
+	}
+}
+
+// decide finds a node for a pod, or pods that have to make room for it.
+func (s *Scheduler) decide(b *binding) {
+	shape, err := s.shapes.of(b.pod)
+	var r *relation
+	if err == nil {
+		r, err = relationOf(shape, b.pod, s.nodes)
+	}
+	if err != nil {
+		b.decision = Decision{Message: err.Error()}
+		return
+	}
+	nominated := s.nominated[b.pod.UID].node
+	if n := s.nodes.known(nominated); n != nil && len(s.decider.refusals(b.pod, shape, n.index, s.nodes)) == 0 {
+		b.decision = Decision{Node: nominated} // the room that was made for it
+		return
+	}
+	if b.decision = s.decider.decide(shape, r, s.nodes); b.decision.Node == "" && len(b.decision.RefusedBy) > 0 {
+		s.makeRoom(b, shape)
+	}
+}
+
+// makeRoom looks for pods that a pod is more important than.
+func (s *Scheduler) makeRoom(b *binding, shape *shape) {
+	nominated := s.nodes.known(s.nominated[b.pod.UID].node)
+	curable := nominated != nil && slices.Contains(b.decision.curable, nominated.index)
+	why := ineligible(b.pod, nominated, curable)
+	if why == "" {
+		b.preempt, why = s.decider.preempt(b.pod, shape, b.decision.curable, s.nodes, s.allBudgets())
+	}
+	if b.preempt != nil {
+		// Those who waited for the node's room and are less important have to look
+		// for another.
+		maps.DeleteFunc(s.nominated, func(_ types.UID, n nomination) bool {
+			return n.node == b.preempt.node && priorityOf(n.pod) < priorityOf(b.pod)
+		})
+		s.nominated[b.pod.UID] = nomination{b.pod, b.preempt.node}
+		b.nominate = &b.preempt.node
+		return
+	}
+	// The plugin before preemption has its say first, as upstream's has.
+	b.decision.Message += " no new claims to deallocate, preemption: " + why
+	if why != stillLeaving && b.pod.Status.NominatedNodeName != "" {
+		delete(s.nominated, b.pod.UID)
+		b.nominate = new(string)
+	}
+}
+
+func (s *Scheduler) allBudgets() []*policyv1.PodDisruptionBudget {
+	list, err := s.budgets.List(labels.Everything())
+	if err != nil {
+		return nil // a lister of a synced informer has no errors
+	}
+	return list
 }
 
 // apply takes one event into the state.
@@ -175,11 +266,26 @@ func (s *Scheduler) apply(e event, now time.Time) {
 		s.wake(nodeChange(old, e.node), now)
 	case nodeGone:
 		s.nodes.removeNode(e.node.Name)
+		s.wake(Change{NodeRemoved: true}, now)
 	case podSet:
 		s.applyPod(e.pod, now)
 	case podGone:
-		s.queue.remove(e.pod.UID)
+		s.forget(e.pod)
 		s.free(e.pod, now)
+	case namespaceSet, namespaceGone:
+		set := map[string]string{}
+		maps.Copy(set, e.namespace.Labels)
+		if e.kind == namespaceGone {
+			set = nil
+		}
+		if s.nodes.tallies.setNamespace(e.namespace.Name, set) {
+			s.wake(Change{NamespaceLabels: true}, now)
+		}
+	case evictionFailed:
+		delete(s.nominated, e.pod.UID)
+		if w := s.queue.byUID[e.pod.UID]; w != nil && w.place == unschedulable {
+			s.queue.wake(w, now)
+		}
 	case bindFailed:
 		s.nodes.forget(e.pod.UID)
 		s.wake(Change{PodRemoved: true}, now)
@@ -193,25 +299,36 @@ func (s *Scheduler) applyPod(pod *v1.Pod, now time.Time) {
 	finished := pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
 	switch {
 	case finished:
-		s.queue.remove(pod.UID)
+		s.forget(pod)
 		s.free(pod, now)
 	case pod.Spec.NodeName != "":
-		s.queue.remove(pod.UID)
+		s.forget(pod)
 		was := s.nodes.pods[pod.UID]
 		s.nodes.place(pod, pod.Spec.NodeName, false)
-		if was != nil && asksLess(was, s.nodes.pods[pod.UID]) {
-			s.wake(Change{PodRemoved: true}, now)
-		}
+		s.wake(Change{
+			PodRemoved: was != nil && (asksLess(was, s.nodes.pods[pod.UID]) || was.node != pod.Spec.NodeName),
+			PodPlaced:  was == nil || looksOther(was.pod, pod),
+		}, now)
 	case pod.Spec.SchedulerName != s.config.Name || pod.DeletionTimestamp != nil || len(pod.Spec.SchedulingGates) > 0:
-		s.queue.remove(pod.UID)
+		s.forget(pod)
 	case s.nodes.pods[pod.UID] != nil:
 		// Assumed: its binding is under way.
 		if w := s.queue.byUID[pod.UID]; w != nil {
 			w.pod = pod
 		}
 	default:
+		// A nomination outlives the scheduler that made it.
+		if _, known := s.nominated[pod.UID]; !known && pod.Status.NominatedNodeName != "" {
+			s.nominated[pod.UID] = nomination{pod, pod.Status.NominatedNodeName}
+		}
 		s.queue.add(pod, now)
 	}
+}
+
+// forget stops waiting for a node for a pod.
+func (s *Scheduler) forget(pod *v1.Pod) {
+	s.queue.remove(pod.UID)
+	delete(s.nominated, pod.UID)
 }
 
 func (s *Scheduler) free(pod *v1.Pod, now time.Time) {
@@ -221,6 +338,11 @@ func (s *Scheduler) free(pod *v1.Pod, now time.Time) {
 	}
 }
 
+// looksOther tells whether selections may judge a placed pod otherwise than before.
+func looksOther(was, is *v1.Pod) bool {
+	return (was.DeletionTimestamp == nil) != (is.DeletionTimestamp == nil) || !sameStrings(was.Labels, is.Labels)
+}
+
 func asksLess(was, is *placed) bool {
 	return is.request.cpu < was.request.cpu || is.request.memory < was.request.memory || is.request.ephemeral < was.request.ephemeral
 }
@@ -228,14 +350,23 @@ func asksLess(was, is *placed) bool {
 // wake brings back pods that a change may help. Pods without a known refusal
 // (there were no nodes at all) are helped by any.
 func (s *Scheduler) wake(c Change, now time.Time) {
-	if !c.any() {
+	if !c.any() || len(s.queue.refusers) == 0 {
 		return
 	}
 	var woken []string
-	for _, f := range s.decider.filters {
-		if f.Wakes(c) {
-			woken = append(woken, f.Name())
+	ask := func(p waker) {
+		if s.queue.refusers[p.Name()] > 0 && p.Wakes(c) {
+			woken = append(woken, p.Name())
 		}
+	}
+	for _, f := range s.decider.filters {
+		ask(f)
+	}
+	for _, r := range s.decider.related {
+		ask(r)
+	}
+	if len(woken) == 0 && s.queue.refusers[""] == 0 {
+		return
 	}
 	s.queue.changed(func(refusedBy []string) bool {
 		return len(refusedBy) == 0 || slices.ContainsFunc(refusedBy, func(n string) bool { return slices.Contains(woken, n) })
@@ -249,14 +380,18 @@ const (
 	nodeGone
 	podSet
 	podGone
+	namespaceSet
+	namespaceGone
 	bindFailed
+	evictionFailed
 )
 
 // event is something that the loop is to know.
 type event struct {
-	kind eventKind
-	node *v1.Node
-	pod  *v1.Pod
+	kind      eventKind
+	node      *v1.Node
+	pod       *v1.Pod
+	namespace *v1.Namespace
 }
 
 // mailbox hands events to the loop without making the sender wait. It is

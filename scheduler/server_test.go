@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -279,7 +280,7 @@ func TestFitsLater(t *testing.T) {
 		},
 		"a node is uncordoned": {
 			before:  func(w *world) { w.node("a", 10, unschedulable) },
-			message: "0/1 nodes are available: 1 node(s) were unschedulable.",
+			message: "0/1 nodes are available: 1 node(s) were unschedulable." + afterwards + "1 Preemption is not helpful for scheduling.",
 			help: func(w *world) {
 				if _, err := w.api.CoreV1().Nodes().Patch(w.Context(), "a", types.MergePatchType, []byte(`{"spec":{"unschedulable":null}}`), metav1.PatchOptions{}); err != nil {
 					w.Fatal(err)
@@ -291,7 +292,7 @@ func TestFitsLater(t *testing.T) {
 				w.node("a", 1)
 				w.pod("first", func(p *v1.Pod) { p.Spec.NodeName = "a" })
 			},
-			message: "0/1 nodes are available: 1 Too many pods.",
+			message: "0/1 nodes are available: 1 Too many pods." + afterwards + "1 No preemption victims found for incoming pod.",
 			help:    func(w *world) { w.delete("first") }, node: "a",
 		},
 	} {
@@ -310,6 +311,9 @@ func TestFitsLater(t *testing.T) {
 	}
 }
 
+// afterwards is what upstream says behind the reasons of one node.
+const afterwards = " no new claims to deallocate, preemption: 0/1 nodes are available: "
+
 func TestPriorityGoesFirst(t *testing.T) {
 	w := newWorld(t)
 	w.node("a", 1)
@@ -317,7 +321,7 @@ func TestPriorityGoesFirst(t *testing.T) {
 	w.pod("high", func(p *v1.Pod) { n := int32(10); p.Spec.Priority = &n })
 	w.schedule()
 	w.bound("high", "a")
-	w.refused("low", "0/1 nodes are available: 1 Too many pods.")
+	w.refused("low", "0/1 nodes are available: 1 Too many pods."+afterwards+"1 No preemption victims found for incoming pod.")
 }
 
 func TestFailedBindingIsRetried(t *testing.T) {
@@ -382,4 +386,102 @@ func TestRestart(t *testing.T) {
 			t.Errorf("pod %s was bound %d times", name, n)
 		}
 	}
+}
+
+// A pod of higher priority takes the place of the others, and no more of it than it
+// needs; a victim knows why it has to go.
+func TestPreemption(t *testing.T) {
+	w := newWorld(t)
+	w.node("a", 2)
+	w.pod("important", withPriority(5))
+	w.pod("low", withPriority(1), func(p *v1.Pod) { p.Finalizers = []string{"proa.test/hold"} })
+	w.schedule()
+	w.bound("important", "a")
+	w.bound("low", "a")
+	w.pod("high", withPriority(10))
+	victim := w.until("low", func(p *v1.Pod) bool { return p.DeletionTimestamp != nil })
+	if !slices.ContainsFunc(victim.Status.Conditions, func(c v1.PodCondition) bool {
+		return c.Type == v1.DisruptionTarget && c.Status == v1.ConditionTrue && c.Reason == v1.PodReasonPreemptionByScheduler &&
+			c.Message == "default-scheduler: preempting to accommodate a higher priority pod"
+	}) {
+		t.Errorf("conditions of the victim: %+v", victim.Status.Conditions)
+	}
+	high := w.until("high", func(p *v1.Pod) bool { return p.Status.NominatedNodeName == "a" })
+	if e := w.event("low", "Preempted"); e.Note != fmt.Sprintf("Preempted by pod %s on node a", high.UID) {
+		t.Errorf("event %+v", e)
+	}
+	// Nobody less important gets the place meanwhile.
+	w.pod("late", withPriority(2))
+	w.refused("late", "0/1 nodes are available: 1 Too many pods."+afterwards+"1 Too many pods.")
+	w.letGo("low")
+	w.bound("high", "a")
+	if n := w.get("high").Status.NominatedNodeName; n != "" {
+		t.Errorf("the bound pod still waits for %q", n)
+	}
+	if p := w.get("important"); p.DeletionTimestamp != nil {
+		t.Error("a pod was evicted that did not have to be")
+	}
+}
+
+func withPriority(n int32) func(*v1.Pod) { return func(p *v1.Pod) { p.Spec.Priority = &n } }
+
+// letGo takes the finalizers off a pod, and ends it.
+func (w *world) letGo(name string) {
+	w.Helper()
+	if _, err := w.api.CoreV1().Pods("default").Patch(w.Context(), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	w.delete(name)
+}
+
+// Pods keep apart and together as they ask for, also by labels of namespaces that
+// change.
+func TestAffinityBetweenPods(t *testing.T) {
+	w := newWorld(t)
+	w.node("a", 9, inZone("x"))
+	w.node("b", 9, inZone("y"))
+	w.pod("db", labelled("app", "db"), func(p *v1.Pod) { p.Spec.NodeName = "a" })
+	w.schedule()
+	w.pod("near", labelled("app", "web"), func(p *v1.Pod) {
+		p.Spec.Affinity = &v1.Affinity{PodAffinity: &v1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []v1.PodAffinityTerm{podsWith("app", "db", "zone")}}}
+	})
+	w.bound("near", "a")
+	apart := func(p *v1.Pod) {
+		term := podsWith("app", "web", "zone")
+		term.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "red"}}
+		p.Spec.Affinity = &v1.Affinity{PodAntiAffinity: &v1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []v1.PodAffinityTerm{
+			podsWith("app", "apart", "zone"), term,
+		}}}
+	}
+	w.team("default", "red")
+	w.pod("far", labelled("app", "apart"), apart)
+	w.bound("far", "b")
+	w.pod("nowhere", labelled("app", "apart"), apart)
+	w.until("nowhere", func(p *v1.Pod) bool {
+		return slices.ContainsFunc(p.Status.Conditions, func(c v1.PodCondition) bool {
+			return strings.HasPrefix(c.Message, "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules.")
+		})
+	})
+	w.team("default", "blue")
+	w.bound("nowhere", "a")
+}
+
+func (w *world) team(namespace, name string) {
+	w.Helper()
+	patch := fmt.Sprintf(`{"metadata":{"labels":{"team":%q}}}`, name)
+	if _, err := w.api.CoreV1().Namespaces().Patch(w.Context(), namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func labelled(k, v string) func(*v1.Pod) {
+	return func(p *v1.Pod) { p.Labels = map[string]string{k: v} }
+}
+
+func inZone(zone string) func(*v1.Node) {
+	return func(n *v1.Node) { n.Labels = map[string]string{"zone": zone} }
+}
+
+func podsWith(k, v, topologyKey string) v1.PodAffinityTerm {
+	return v1.PodAffinityTerm{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{k: v}}, TopologyKey: topologyKey}
 }

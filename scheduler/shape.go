@@ -25,7 +25,9 @@ type shape struct {
 	scores   []int64           // by slot: the final score, or refused
 	largest  [maxScorers]int64 // raw score among the nodes that fit
 	seen     uint64            // generation of the nodes that this is true of
-	used     uint64            // the decision that last used it, for eviction
+	// relations of its pods to others, by relationKey.
+	relations map[string]*relation
+	used      uint64 // the decision that last used it, for eviction
 }
 
 // verdict is what the plugins said of one node at one generation.

@@ -107,6 +107,8 @@ func assign(pod *corev1.Pod, b *corev1.Binding, now metav1.Time) error {
 		return fmt.Errorf("pod %v has non-empty .spec.schedulingGates", pod.Name)
 	}
 	pod.Spec.NodeName = b.Target.Name
+	// Where the pod was to wait for room is of no interest any more.
+	pod.Status.NominatedNodeName = ""
 	for k, v := range b.Annotations {
 		if pod.Annotations == nil {
 			pod.Annotations = map[string]string{}
