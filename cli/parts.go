@@ -55,6 +55,7 @@ func newControllerManager() *cobra.Command {
 	fl.StringVar(&a.RootCAFile, "root-ca-file", "", "`file` with the authorities that pods verify the API server by (default: the kubeconfig's)")
 	fl.StringVar(&a.SigningCertFile, "cluster-signing-cert-file", "", "`file` with the authority that signs requests for certificates (default: none does)")
 	fl.StringSliceVar(&a.ClusterCIDRs, "cluster-cidr", nil, "address `ranges` of all pods, of which nodes are given theirs (default: none are given)")
+	fl.DurationVar(&a.NodeMonitorGracePeriod, "node-monitor-grace-period", 0, "how `long` a node may be silent before it counts as lost (default 50s)")
 	fl.StringVar(&a.SigningKeyFile, "cluster-signing-key-file", "", "`file` with its key")
 	return cmd
 }

@@ -94,6 +94,7 @@ func (f *clusterFlags) addServer(cmd *cobra.Command) {
 	fl.StringVar(&c.Etcd.CAFile, "etcd-cafile", "", "`file` with the certificate authority of the external etcd")
 	fl.StringVar(&c.Etcd.CertFile, "etcd-certfile", "", "client certificate `file` for the external etcd")
 	fl.StringVar(&c.Etcd.KeyFile, "etcd-keyfile", "", "client key `file` for the external etcd")
+	fl.DurationVar(&c.Controllers.NodeMonitorGracePeriod.Duration, "node-monitor-grace-period", 0, "how `long` a node may be silent before it counts as lost (default 50s)")
 	fl.StringVar(&c.Network.PodCIDR, "pod-cidr", "", "address `range` of all pods; every node has a /24 of it (default 10.42.0.0/16)")
 	fl.IntVar(&c.Nodes, "nodes", 0, "`number` of nodes to divide this machine into, each in a network namespace of its own (default: the machine is the node)")
 	fl.StringVar(&c.Network.NodeCIDR, "node-cidr", "", "address `range` of the nodes that this machine is divided into (default 10.44.0.0/24)")

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -150,6 +151,9 @@ type ControllersAlone struct {
 	// ClusterCIDRs are the ranges of all pods, of which nodes are given theirs.
 	// Without them nobody gives any.
 	ClusterCIDRs []string
+	// NodeMonitorGracePeriod is how long a node may be silent before it counts
+	// as lost. 0 is upstream's default.
+	NodeMonitorGracePeriod time.Duration
 }
 
 // Run runs all controllers until ctx ends, each as its own service account.
@@ -175,7 +179,7 @@ func (a *ControllersAlone) Run(ctx context.Context) error {
 			clients := remoteClients(c, client, a.Log)
 			defer clients.stop()
 			m := controller.Manager{Clients: clients, Informers: informers.NewSharedInformerFactory(client, 0), Clock: clock.RealClock{}, Log: a.Log}
-			return m.Run(ctx, Controllers(ca, signer, pods))
+			return m.Run(ctx, Controllers(ControllersConfig{CA: ca, Signer: signer, Pods: pods, NodeGracePeriod: a.NodeMonitorGracePeriod}))
 		})
 		return nil
 	})

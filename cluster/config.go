@@ -7,11 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
+	"proa/controller/nodelifecycle"
 	"proa/node/hollow"
 )
 
@@ -20,6 +23,9 @@ const DefaultConfigFile = "/etc/proa/config.yaml"
 
 // maxNodes bounds the nodes of one machine.
 const maxNodes = 100
+
+// leastGracePeriod leaves a node time to renew its lease a few times.
+const leastGracePeriod = 5 * time.Second
 
 // Config describes one cluster on one machine. It is read from a YAML file,
 // changed by flags, completed by Complete, checked by Validate, and then never
@@ -37,10 +43,11 @@ type Config struct {
 	// divided into. 0: the machine itself is the one node.
 	Nodes int `json:"nodes,omitempty"`
 
-	API     API     `json:"api,omitempty"`
-	Etcd    Etcd    `json:"etcd,omitempty"`
-	Network Network `json:"network,omitempty"`
-	Node    Node    `json:"node,omitempty"`
+	API         API                `json:"api,omitempty"`
+	Etcd        Etcd               `json:"etcd,omitempty"`
+	Controllers ControllerSettings `json:"controllers,omitempty"`
+	Network     Network            `json:"network,omitempty"`
+	Node        Node               `json:"node,omitempty"`
 	// HollowNodes is how many nodes there are beside this one that run no
 	// containers; see package node/hollow.
 	HollowNodes int `json:"hollowNodes,omitempty"`
@@ -69,6 +76,27 @@ type Etcd struct {
 	CAFile   string   `json:"caFile,omitempty"`
 	CertFile string   `json:"certFile,omitempty"`
 	KeyFile  string   `json:"keyFile,omitempty"`
+}
+
+// ControllerSettings are what the controllers go by.
+type ControllerSettings struct {
+	// NodeMonitorGracePeriod is how long a node may be silent before it counts as
+	// lost. The nodes that are started with this configuration speak at a fifth
+	// of it. Default 50s.
+	NodeMonitorGracePeriod metav1.Duration `json:"nodeMonitorGracePeriod,omitzero"`
+}
+
+// leaseShare is what the lease of a node lasts of the time that it may be silent,
+// and leaseLeast the shortest lease, in seconds.
+const (
+	leaseShare = 0.8
+	leaseLeast = 4
+)
+
+// leaseSeconds is how long the lease of a node lasts, of which it is renewed at a
+// quarter.
+func (c *Config) leaseSeconds() int32 {
+	return max(leaseLeast, int32(leaseShare*c.Controllers.NodeMonitorGracePeriod.Seconds()))
 }
 
 // Network is the addressing of the cluster.
@@ -174,6 +202,9 @@ func (c *Config) Complete() error {
 	if c.API.Profiling == nil {
 		c.API.Profiling = ptr.To(true)
 	}
+	if c.Controllers.NodeMonitorGracePeriod.Duration == 0 {
+		c.Controllers.NodeMonitorGracePeriod.Duration = nodelifecycle.DefaultGracePeriod
+	}
 	set(&c.Network.PodCIDR, "10.42.0.0/16")
 	set(&c.Network.NodeCIDR, "10.44.0.0/24")
 	set(&c.Network.ServiceCIDR, "10.43.0.0/16")
@@ -233,6 +264,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Nodes < 0 || c.Nodes > maxNodes {
 		bad("nodes", fmt.Sprint(c.Nodes), fmt.Sprintf("must be between 0 and %d", maxNodes))
+	}
+	if g := c.Controllers.NodeMonitorGracePeriod; g.Duration < leastGracePeriod {
+		bad("controllers.nodeMonitorGracePeriod", g.Duration.String(), fmt.Sprintf("must be %v at least", leastGracePeriod))
 	}
 	for _, msg := range validation.IsDNS1123Subdomain(c.Node.Name) {
 		bad("node.name", c.Node.Name, msg)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func write(t *testing.T, name, data string) string {
@@ -85,18 +86,19 @@ func TestValidate(t *testing.T) {
 	t.Parallel()
 	big := 70000
 	for field, f := range map[string]func(*Config){
-		"network.podCIDR":      func(c *Config) { c.Network.PodCIDR = "10.42" },
-		"network.serviceCIDR":  func(c *Config) { c.Network.ServiceCIDR = "x" },
-		"network.cni":          func(c *Config) { c.Network.CNI = "calico" },
-		"network.bridge":       func(c *Config) { c.Network.Bridge = "a-very-long-bridge" },
-		"api.bindAddress":      func(c *Config) { c.API.BindAddress = "here" },
-		"api.advertiseAddress": func(c *Config) { c.API.AdvertiseAddress = "there" },
-		"api.port":             func(c *Config) { c.API.Port = &big },
-		"node.port":            func(c *Config) { c.Node.Port = &big },
-		"node.healthPort":      func(c *Config) { c.Node.HealthPort = &big },
-		"node.name":            func(c *Config) { c.Node.Name = "No Name" },
-		"node.address":         func(c *Config) { c.Node.Address = "1.2.3" },
-		"logLevel":             func(c *Config) { c.LogLevel = "loud" },
+		"network.podCIDR":                    func(c *Config) { c.Network.PodCIDR = "10.42" },
+		"network.serviceCIDR":                func(c *Config) { c.Network.ServiceCIDR = "x" },
+		"controllers.nodeMonitorGracePeriod": func(c *Config) { c.Controllers.NodeMonitorGracePeriod.Duration = time.Second },
+		"network.cni":                        func(c *Config) { c.Network.CNI = "calico" },
+		"network.bridge":                     func(c *Config) { c.Network.Bridge = "a-very-long-bridge" },
+		"api.bindAddress":                    func(c *Config) { c.API.BindAddress = "here" },
+		"api.advertiseAddress":               func(c *Config) { c.API.AdvertiseAddress = "there" },
+		"api.port":                           func(c *Config) { c.API.Port = &big },
+		"node.port":                          func(c *Config) { c.Node.Port = &big },
+		"node.healthPort":                    func(c *Config) { c.Node.HealthPort = &big },
+		"node.name":                          func(c *Config) { c.Node.Name = "No Name" },
+		"node.address":                       func(c *Config) { c.Node.Address = "1.2.3" },
+		"logLevel":                           func(c *Config) { c.LogLevel = "loud" },
 	} {
 		err := complete(t, f).Validate()
 		if err == nil || !strings.Contains(err.Error(), field+":") {

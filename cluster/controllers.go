@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -39,15 +40,25 @@ import (
 	"proa/controller/tainteviction"
 )
 
-// Controllers is the list of all controllers, in no order that matters. ca is
-// what pods verify the API server by. signer issues certificates; where it is
-// nil, nobody signs what is requested. pods are the ranges of all pods, of which
-// nodes are given theirs, unless there are none.
-func Controllers(ca []byte, signer certificates.Signer, pods []netip.Prefix) []controller.Definition {
+// ControllersConfig is what the controllers are told of the cluster.
+type ControllersConfig struct {
+	// CA is what pods verify the API server by.
+	CA []byte
+	// Signer issues certificates. Where it is nil, nobody signs what is requested.
+	Signer certificates.Signer
+	// Pods are the ranges of all pods, of which nodes are given theirs, unless
+	// there are none.
+	Pods []netip.Prefix
+	// NodeGracePeriod is how long a node may be silent, 0 for the default.
+	NodeGracePeriod time.Duration
+}
+
+// Controllers is the list of all controllers, in no order that matters.
+func Controllers(c ControllersConfig) []controller.Definition {
 	all := []controller.Definition{
 		namespace.Definition(),
 		serviceaccountcontroller.Definition(),
-		rootca.Definition(ca),
+		rootca.Definition(c.CA),
 		replicaset.ReplicaSets(),
 		replicaset.ReplicationControllers(),
 		deployment.Definition(),
@@ -55,7 +66,7 @@ func Controllers(ca []byte, signer certificates.Signer, pods []netip.Prefix) []c
 		endpoints.Definition(),
 		endpointslice.Definition(),
 		podgc.Definition(),
-		nodelifecycle.Definition(),
+		nodelifecycle.Definition(c.NodeGracePeriod),
 		tainteviction.Definition(),
 		garbage.Definition(),
 		clusterroleaggregation.Definition(),
@@ -63,11 +74,11 @@ func Controllers(ca []byte, signer certificates.Signer, pods []netip.Prefix) []c
 		certificates.Approving(),
 		certificates.Cleaner(),
 	}
-	if signer != nil {
-		all = append(all, certificates.Signing(signer))
+	if c.Signer != nil {
+		all = append(all, certificates.Signing(c.Signer))
 	}
-	if len(pods) > 0 {
-		all = append(all, nodeipam.Definition(nodeipam.Ranges(pods...)...))
+	if len(c.Pods) > 0 {
+		all = append(all, nodeipam.Definition(nodeipam.Ranges(c.Pods...)...))
 	}
 	return all
 }

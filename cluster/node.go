@@ -160,5 +160,6 @@ func kubeletConfiguration(c *Config, address string) kubeletconfig.KubeletConfig
 		MaxPods:                  c.Node.MaxPods,
 		HealthzBindAddress:       "127.0.0.1",
 		HealthzPort:              ptr.To(int32(*c.Node.HealthPort)),
+		NodeLeaseDurationSeconds: c.leaseSeconds(),
 	}
 }

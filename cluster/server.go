@@ -248,7 +248,9 @@ func (s *server) startControllers(pods []netip.Prefix) {
 		m := controller.Manager{
 			Clients: clients, Informers: informer.NewFactory(shared, s.api.hub, s.api.table, 0), Clock: s.clock, Log: s.log,
 		}
-		return m.Run(ctx, Controllers(s.authority.CA(), s.authority.Signer, pods))
+		return m.Run(ctx, Controllers(ControllersConfig{
+			CA: s.authority.CA(), Signer: s.authority.Signer, Pods: pods, NodeGracePeriod: s.config.Controllers.NodeMonitorGracePeriod.Duration,
+		}))
 	})
 }
 

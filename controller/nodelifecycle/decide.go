@@ -8,12 +8,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Upstream's defaults: the grace period of a node that is known, and of one
-// that has never said anything.
-const (
-	gracePeriod        = 50 * time.Second
-	startupGracePeriod = 60 * time.Second
-)
+// DefaultGracePeriod is how long a node may be silent before it counts as lost,
+// unless another time is given. It is upstream's.
+const DefaultGracePeriod = 50 * time.Second
+
+// startupGracePeriod is that of a node that has never said anything.
+const startupGracePeriod = 60 * time.Second
 
 // health is the last sign of life of a node, on this machine's clock.
 type health struct {
@@ -33,11 +33,11 @@ type plan struct {
 	again time.Duration
 }
 
-func decide(n *v1.Node, h health, now time.Time) plan {
+func decide(n *v1.Node, h health, gracePeriod time.Duration, now time.Time) plan {
 	p := plan{again: h.seen.Add(gracePeriod).Sub(now)}
 	conditions := n.Status.Conditions
 	if condition(conditions, v1.NodeReady) == nil {
-		p.again = h.seen.Add(startupGracePeriod).Sub(now)
+		p.again = h.seen.Add(max(startupGracePeriod, gracePeriod)).Sub(now)
 	}
 	if p.again <= 0 {
 		p.again = 0

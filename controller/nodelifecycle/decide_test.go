@@ -92,7 +92,7 @@ func TestDecide(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(10_000, 0)
 	known := nodes("z", 1, 0)[0]
-	silent := decide(known, health{seen: now.Add(-gracePeriod)}, now)
+	silent := decide(known, health{seen: now.Add(-DefaultGracePeriod)}, DefaultGracePeriod, now)
 	if c := condition(silent.conditions, v1.NodeReady); c == nil || c.Status != v1.ConditionUnknown || c.Reason != "NodeStatusUnknown" {
 		t.Errorf("a silent node: %+v", silent.conditions)
 	}
@@ -105,11 +105,11 @@ func TestDecide(t *testing.T) {
 	if condition(known.Status.Conditions, v1.NodeReady).Status != v1.ConditionTrue {
 		t.Error("the shared node was changed")
 	}
-	if p := decide(known, health{seen: now.Add(-gracePeriod + time.Second)}, now); p.conditions != nil || p.execute != nil || p.again != time.Second {
+	if p := decide(known, health{seen: now.Add(-DefaultGracePeriod + time.Second)}, DefaultGracePeriod, now); p.conditions != nil || p.execute != nil || p.again != time.Second {
 		t.Errorf("a node that may still speak: %+v", p)
 	}
 	fresh := &v1.Node{}
-	if p := decide(fresh, health{seen: now.Add(-gracePeriod)}, now); p.conditions != nil || p.again != startupGracePeriod-gracePeriod {
+	if p := decide(fresh, health{seen: now.Add(-DefaultGracePeriod)}, DefaultGracePeriod, now); p.conditions != nil || p.again != startupGracePeriod-DefaultGracePeriod {
 		t.Errorf("a node that has never spoken has longer: %+v", p)
 	}
 	for _, tt := range []struct {
@@ -126,7 +126,7 @@ func TestDecide(t *testing.T) {
 		{v1.NodeNetworkUnavailable, v1.ConditionTrue, v1.TaintNodeNetworkUnavailable, false},
 	} {
 		n := &v1.Node{Status: v1.NodeStatus{Conditions: []v1.NodeCondition{{Type: tt.condition, Status: tt.status}}}}
-		p := decide(n, health{seen: now}, now)
+		p := decide(n, health{seen: now}, DefaultGracePeriod, now)
 		if len(p.schedule) != 1 || p.schedule[0].Key != tt.taint || (p.execute != nil) != tt.execute {
 			t.Errorf("%s=%s: %v %v", tt.condition, tt.status, p.schedule, p.execute)
 		}

@@ -1,6 +1,7 @@
 package nodelifecycle
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,13 +22,17 @@ import (
 
 const workers = 4
 
-// Definition of the node lifecycle controller.
-func Definition() controller.Definition {
-	return controller.Definition{Name: "node-lifecycle-controller", ServiceAccount: "node-controller", New: newController}
+// Definition of the node lifecycle controller, to which a node is lost that has
+// been silent for the grace period. 0 is [DefaultGracePeriod].
+func Definition(gracePeriod time.Duration) controller.Definition {
+	return controller.Definition{Name: "node-lifecycle-controller", ServiceAccount: "node-controller", New: func(env controller.Env) (controller.Controller, error) {
+		return newController(env, cmp.Or(gracePeriod, DefaultGracePeriod))
+	}}
 }
 
 type lifecycle struct {
 	env   controller.Env
+	grace time.Duration
 	loop  *controller.Loop[string]
 	nodes corelisters.NodeLister
 	pods  corelisters.PodLister
@@ -37,9 +42,9 @@ type lifecycle struct {
 	paces  map[string]*pace
 }
 
-func newController(env controller.Env) (controller.Controller, error) {
+func newController(env controller.Env, grace time.Duration) (controller.Controller, error) {
 	core := env.Informers.Core().V1()
-	c := &lifecycle{env: env, nodes: core.Nodes().Lister(), pods: core.Pods().Lister(), health: map[string]health{}, paces: map[string]*pace{}}
+	c := &lifecycle{env: env, grace: grace, nodes: core.Nodes().Lister(), pods: core.Pods().Lister(), health: map[string]health{}, paces: map[string]*pace{}}
 	c.loop = controller.NewLoop("nodelifecycle", env, workers, c.reconcile)
 	if err := controller.Watch(c.loop, core.Nodes().Informer(), func(_, n *v1.Node, deleted bool) []string {
 		if deleted {
@@ -97,7 +102,7 @@ func (c *lifecycle) reconcile(ctx context.Context, name string) (controller.Resu
 		return controller.Done, err
 	}
 	now := c.env.Clock.Now()
-	p := decide(n, c.lastSeen(name, now), now)
+	p := decide(n, c.lastSeen(name, now), c.grace, now)
 	if p.conditions != nil {
 		next := n.DeepCopy()
 		next.Status.Conditions = p.conditions
