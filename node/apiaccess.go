@@ -29,16 +29,21 @@ import (
 // leaseRenewal is the share of the lease's duration after which it is renewed.
 const leaseRenewal = 0.25
 
-// lease renews the node's heartbeat until ctx ends.
+// lease renews the node's heartbeat, once there is a node, until ctx ends.
 func (a *Agent) lease(ctx context.Context) {
 	secs := a.cfg.Kubelet.NodeLeaseDurationSeconds
 	renew := time.Duration(float64(secs) * leaseRenewal * float64(time.Second))
+	// A lease that is made before its node belongs to nobody, and outlives a node
+	// that is removed before the lease is renewed.
+	select {
+	case <-a.registrar.Registered():
+	case <-ctx.Done():
+		return
+	}
 	own := func(l *coordinationv1.Lease) error {
-		// The lease goes with the node, as soon as there is one.
 		if len(l.OwnerReferences) == 0 {
-			if n := a.registrar.Node(); n != nil {
-				l.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID}}
-			}
+			n := a.registrar.Node()
+			l.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID}}
 		}
 		return nil
 	}

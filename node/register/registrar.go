@@ -52,13 +52,25 @@ type Registrar struct {
 
 	mu   sync.Mutex
 	node *v1.Node
+	once sync.Once // makes the channels
 	poke chan struct{}
-	once sync.Once
+	// registered is closed with the first Node object.
+	registered chan struct{}
+}
+
+func (r *Registrar) init() {
+	r.once.Do(func() { r.poke, r.registered = make(chan struct{}, 1), make(chan struct{}) })
 }
 
 func (r *Registrar) pokes() chan struct{} {
-	r.once.Do(func() { r.poke = make(chan struct{}, 1) })
+	r.init()
 	return r.poke
+}
+
+// Registered is closed once there is a Node object.
+func (r *Registrar) Registered() <-chan struct{} {
+	r.init()
+	return r.registered
 }
 
 // Poke makes the registrar look at the node's status now.
@@ -77,7 +89,11 @@ func (r *Registrar) Node() *v1.Node {
 }
 
 func (r *Registrar) keep(n *v1.Node) {
+	r.init()
 	r.mu.Lock()
+	if r.node == nil {
+		close(r.registered)
+	}
 	r.node = n
 	r.mu.Unlock()
 	if r.Changed != nil {
