@@ -101,7 +101,8 @@ func TestRegistrarWritesRarely(t *testing.T) {
 		writes := func() int {
 			n := 0
 			for _, a := range client.Actions() {
-				if a.GetVerb() != "get" {
+				switch a.GetVerb() {
+				case "create", "update", "patch":
 					n++
 				}
 			}
@@ -149,6 +150,21 @@ func TestRegistrarWritesRarely(t *testing.T) {
 		synctest.Wait()
 		if ready() != v1.ConditionTrue {
 			t.Error("a deleted node does not come back")
+		}
+		// It was cut off, and given up meanwhile.
+		lost, err := client.CoreV1().Nodes().Get(ctx, "n1", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range lost.Status.Conditions {
+			lost.Status.Conditions[i].Status = v1.ConditionUnknown
+		}
+		if _, err := client.CoreV1().Nodes().UpdateStatus(ctx, lost, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if ready() != v1.ConditionTrue {
+			t.Error("a node that was given up does not say that it lives")
 		}
 	})
 }

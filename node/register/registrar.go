@@ -120,6 +120,9 @@ func (r *Registrar) Run(ctx context.Context) {
 			return
 		}
 	}
+	var following sync.WaitGroup
+	following.Go(func() { r.follow(ctx) })
+	defer following.Wait()
 	started, reported, told := time.Now(), time.Now(), r.Ready == nil
 	for ctx.Err() == nil {
 		ready, wrote, err := r.update(ctx, time.Since(reported) >= report)
