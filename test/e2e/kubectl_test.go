@@ -95,16 +95,25 @@ spec:
 		u.t.Error(err)
 	}
 
-	f := u.start("port-forward", "pod/p", ":8080")
-	f.expect("Forwarding from 127.0.0.1:")
-	port := regexp.MustCompile(`^\d+`).FindString(f.expect(" -> 8080"))
+	url, end := u.forward("pod/p")
 	for range 3 {
-		u.fetch("http://127.0.0.1:" + port + "/")
+		u.fetch(url)
 	}
-	f.interrupt()
-	f.wait()
+	end()
 
 	testCopy(u)
+}
+
+// forward opens the port 8080 of a pod on the user's machine, until end.
+func (u *user) forward(pod string) (url string, end func()) {
+	u.t.Helper()
+	f := u.start("port-forward", pod, ":8080")
+	f.expect("Forwarding from 127.0.0.1:")
+	port := regexp.MustCompile(`^\d+`).FindString(f.expect(" -> 8080"))
+	return "http://127.0.0.1:" + port + "/", func() {
+		f.interrupt()
+		f.wait()
+	}
 }
 
 // testCopy copies a folder there and back.

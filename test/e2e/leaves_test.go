@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,6 +43,72 @@ func leavesNothing(t *testing.T, c *cluster) {
 	for _, version := range []string{"/sys/fs/cgroup/*/", "/sys/fs/cgroup/"} {
 		if groups, err := filepath.Glob(version + c.netns); err != nil || len(groups) > 0 {
 			t.Errorf("cgroups are left: %v %v", groups, err)
+		}
+	}
+	if files := named(t, c); len(files) > 0 {
+		t.Errorf("files are left outside of the data directory: %v", files)
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, "d", "run")); !os.IsNotExist(err) {
+		t.Errorf("the run directory is left: %v", err)
+	}
+}
+
+// named lists the files outside of the cluster's directory that are named after
+// it, in the upper levels of the directories where such things are put.
+func named(t *testing.T, c *cluster) (found []string) {
+	t.Helper()
+	const depth = 3
+	for _, root := range []string{"/etc", "/opt", "/run", "/tmp", "/var"} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return nil // others remove theirs meanwhile
+			case path == c.dir, path == "/run/netns/"+c.netns:
+				return fs.SkipDir
+			case strings.Contains(path, filepath.Base(c.dir)), strings.Contains(path, c.netns):
+				found = append(found, path)
+			case d.IsDir() && strings.Count(path, "/") >= depth:
+				return fs.SkipDir
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return found
+}
+
+// footprint is what a machine is like on which a cluster may run.
+type footprint map[string]string
+
+// snapshot looks at the machine: the network is all there is in its namespace, and
+// of the files those that a node would have made on a machine of its own.
+func snapshot(t *testing.T, c *cluster) footprint {
+	t.Helper()
+	f := footprint{"files": foreignThings(t)}
+	for what, line := range map[string][]string{
+		"addresses": {"ip", "-o", "-4", "addr"},
+		"routes":    {"ip", "-4", "route", "show", "table", "all"},
+		"rules":     {"ip", "rule"},
+		"nftables":  {"nft", "list", "ruleset"},
+	} {
+		out, err := c.command("", line[0], line[1:]...)
+		if err != nil {
+			t.Fatalf("%v: %v: %s", line, err, out)
+		}
+		f[what] = out
+	}
+	return f
+}
+
+// compare finds the machine as it was.
+func (f footprint) compare(t *testing.T, c *cluster) {
+	t.Helper()
+	now := snapshot(t, c)
+	for what, was := range f {
+		if now[what] != was {
+			t.Errorf("the %s were\n%s\nand are\n%s", what, was, now[what])
 		}
 	}
 }
