@@ -8,9 +8,10 @@
 // set, and without what a node of Proa does not use: tracing, NRI, Prometheus
 // interceptors, the debug and metrics listeners, the restart monitor, image
 // verifiers, and every snapshotter but overlayfs and native. Tasks stay where
-// containerd keeps them: in shim processes, running runc. A shim does not depend on the process that started it, so containers
-// go on when the node is killed, and the next Start finds them again through
-// the bundles under State.
+// containerd keeps them: in shim processes, running runc, once for most containers
+// (docs/decisions). A shim does not depend on the process that started it, so
+// containers go on when the node is killed, and the next Start finds them again
+// through the bundles under State.
 //
 // A pod's sandbox is made by its shim, without a container around pause; see
 // sandboxer.go here and package sandbox. A shim holds many pods (shims.go); what

@@ -2,11 +2,12 @@
 // their sandboxes and is the parent of their containers, so that the node may be
 // killed and started again beside them.
 //
-// It is containerd's shim for runc, unchanged. With -shared it serves many pods,
-// and one service more: containerd's sandbox API, by making the namespaces of
-// pods directly (package sandbox says why). It has the name of the original
-// because containerd treats a shim of this name as known, and would run any other
-// one an extra time for each container to ask about it.
+// It is containerd's shim for runc, but for two things. What runc would do with a
+// few system calls is done here, without running it (runc.go). And with -shared it
+// serves many pods, and one service more: containerd's sandbox API, by making the
+// namespaces of pods directly (package sandbox says why). It has the name of the
+// original because containerd treats a shim of this name as known, and would run
+// any other one an extra time for each container to ask about it.
 package main
 
 import (
@@ -24,6 +25,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/containerd/v2/pkg/shutdown"
 	"github.com/containerd/containerd/v2/plugins"
+	runc "github.com/containerd/go-runc"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
 	"golang.org/x/sys/unix"
@@ -65,7 +67,13 @@ func newTasks(ic *plugin.InitContext) (any, error) {
 	if *shared {
 		sd = lasting{sd}
 	}
-	return task.NewTaskService(ic.Context, events.(shim.Publisher), sd)
+	service, err := task.NewTaskService(ic.Context, events.(shim.Publisher), sd)
+	if err != nil {
+		return nil, err
+	}
+	// The service has put its own reaper there.
+	runc.Monitor = newDirect(runc.Monitor)
+	return service, nil
 }
 
 // lasting keeps a shared shim alive when containerd, which has cleaned up after
