@@ -1,7 +1,6 @@
 package apiserver
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -66,7 +65,7 @@ func impersonates(h http.Header) bool {
 func impersonated(h http.Header) (*auth.User, []*auth.Attributes, error) {
 	name := h.Get(impersonateUser)
 	if name == "" {
-		return nil, nil, apierrors.NewInternalError(errors.New("requested impersonation without impersonating a user"))
+		return nil, nil, apierrors.NewBadRequest("requested impersonation without impersonating a user name")
 	}
 	u := &auth.User{Name: name, UID: h.Get(impersonateUID)}
 	var asks []*auth.Attributes

@@ -33,7 +33,7 @@ func TestRefusals(t *testing.T) {
 		{"deep yaml", call{method: "POST", path: cms, body: strings.Repeat("[", 20000), contentType: "application/yaml"}, 400, "BadRequest", "exceeded max depth"},
 		{"wrong kind", call{method: "POST", path: cms, body: podBody}, 400, "BadRequest", `Pod in version \"v1\" cannot be handled as a ConfigMap`},
 		{"content type", call{method: "POST", path: cms, body: "x", contentType: "text/plain"}, 415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
-		{"accept", call{method: "GET", path: cms, accept: "text/html"}, 406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
+		{"accept", call{method: "GET", path: cms, accept: "text/html"}, 406, "NotAcceptable", "Available representations: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
 		{"patch type", call{method: "PATCH", path: cms + "/a", body: "{}", contentType: "application/json"}, 415, "UnsupportedMediaType", "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"},
 		{"strict", call{method: "POST", path: cms + "?fieldValidation=Strict", body: cm("s", `,"foo":1`)}, 400, "BadRequest", `ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"foo\"`},
 		{"bad validation", call{method: "POST", path: cms + "?fieldValidation=X", body: cm("s", "")}, 422, "Invalid", `fieldValidation: Unsupported value: \"X\"`},

@@ -50,7 +50,7 @@ func decodeContinue(token string) (rev int64, start string, err error) {
 		clean += "/"
 	}
 	if clean[1:] != strings.TrimPrefix(t.Start, "/") || strings.HasPrefix(t.Start, "/") {
-		return 0, "", &ContinueError{Reason: "encoded start key is not within the list"}
+		return 0, "", &ContinueError{Reason: t.Start}
 	}
 	return t.Revision, t.Start, nil
 }

@@ -68,7 +68,9 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 // ContinueError: a continue token is malformed.
 type ContinueError struct{ Reason string }
 
-func (e *ContinueError) Error() string { return "continue key is not valid: " + e.Reason }
+func (e *ContinueError) Error() string {
+	return "invalid continue token: continue key is not valid: " + e.Reason
+}
 
 // Status translates an error of this package into the API status that
 // upstream's clients understand, or returns nil where it is none of these.

@@ -66,9 +66,12 @@ func Accept(r *http.Request, allowed Allowed) (Output, error) {
 		if allowed.JSONOnly {
 			list = "application/json, application/yaml"
 		}
+		message := "only the following media types are accepted: " + list
+		if !named(r.Header.Get("Accept")) {
+			message = "406: Not Acceptable\n\nAvailable representations: " + list
+		}
 		return Output{}, &StatusError{metav1.Status{
-			Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
-			Message: "only the following media types are accepted: " + list,
+			Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable, Message: message,
 		}}
 	}
 	if out.Format == codec.JSON && !out.Pretty {
@@ -98,6 +101,19 @@ func accept(header string, allowed Allowed) (Output, bool) {
 		}
 	}
 	return Output{}, false
+}
+
+// named says whether a header names any of the supported types, be it in a form
+// that is not. Upstream has other words for it if not.
+func named(header string) bool {
+	for _, c := range clauses(header) {
+		for _, f := range supported {
+			if c.matches(f) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // clause is one media range of an Accept header.

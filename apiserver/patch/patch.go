@@ -32,6 +32,14 @@ const (
 // limitCopies sets the library's bound, which it keeps in a variable.
 var limitCopies = sync.OnceFunc(func() { jsonpatch.AccumulatedCopySizeLimit = MaxCopied })
 
+// operation of a JSON patch; its name shows in errors.
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	From  string `json:"from"`
+	Value any    `json:"value"`
+}
+
 // JSON applies a JSON patch to a document. Strict errors are fields that no
 // operation has; they are warnings or not, as the caller decides.
 func JSON(doc, patch []byte, v codec.Validation) (patched []byte, strict []error, err error) {
@@ -40,12 +48,7 @@ func JSON(doc, patch []byte, v codec.Validation) (patched []byte, strict []error
 		return nil, nil, apierrors.NewBadRequest(err.Error())
 	}
 	if v != codec.Ignore {
-		var ops []struct {
-			Op    string `json:"op"`
-			Path  string `json:"path"`
-			From  string `json:"from"`
-			Value any    `json:"value"`
-		}
+		var ops []operation
 		strict, err = kjson.UnmarshalStrict(patch, &ops)
 		if err != nil {
 			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
@@ -266,6 +269,9 @@ func strategicError(err error) error {
 		errors.Is(err, mergepatch.ErrBadPatchFormatForRetainKeys), errors.Is(err, mergepatch.ErrBadPatchFormatForSetElementOrderList),
 		errors.Is(err, mergepatch.ErrUnsupportedStrategicMergePatchFormat):
 		return apierrors.NewBadRequest(err.Error())
+	case errors.Is(err, mergepatch.ErrNoListOfLists):
+		return unprocessable(err)
 	}
-	return unprocessable(err)
+	// Upstream calls it an error of its own, without a reason.
+	return err
 }

@@ -1,7 +1,7 @@
 package request
 
 import (
-	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -78,12 +78,32 @@ func (i *Info) ReadOnly() bool {
 	return false
 }
 
-// ErrPath is returned for a path that no API request has.
-var ErrPath = errors.New("path is not valid")
+// PathError is returned for a path that no API request has.
+type PathError struct {
+	part, name string
+	why        []string
+}
+
+func (e *PathError) Error() string {
+	return fmt.Sprintf("%s parameter invalid: %q: %s", e.part, e.name, strings.Join(e.why, ", "))
+}
+
+// checkPart reports a part of the path that cannot be a segment of a storage
+// key.
+func checkPart(part, name string) error {
+	why := path.IsValidPathSegmentName(name)
+	if strings.Contains(name, "\\") {
+		why = append(why, `may not contain '\'`)
+	}
+	if len(why) > 0 {
+		return &PathError{part, name, why}
+	}
+	return nil
+}
 
 // Parse reads a request's method, decoded path and raw query. A resource path
-// whose namespace or name could escape its place ("..", an encoded slash) is
-// ErrPath.
+// whose namespace or name could escape its place ("..", an encoded slash) is a
+// *PathError.
 func Parse(method, urlPath, rawQuery string) (Info, error) {
 	info := Info{Path: urlPath, Verb: strings.ToLower(method)}
 
@@ -133,8 +153,8 @@ func (i *Info) parts(s string) error {
 	i.Resource, s = cut(s)
 	if i.Resource == "namespaces" && s != "" {
 		name, after := cut(s)
-		if bad(name) {
-			return ErrPath
+		if err := checkPart("Namespace", name); err != nil {
+			return err
 		}
 		i.Namespace = name
 		sub, _ := cut(after)
@@ -147,15 +167,15 @@ func (i *Info) parts(s string) error {
 		i.Resource, s = cut(after)
 	}
 	i.Name, s = cut(s)
-	if bad(i.Name) {
-		return ErrPath
+	if err := checkPart("Name", i.Name); err != nil {
+		return err
 	}
 	i.Subresource, _ = cut(s)
 	i.Rest = s[min(len(i.Subresource), len(s)):]
-	if bad(i.Subresource) || bad(i.Resource) {
-		return ErrPath
+	if err := checkPart("Subresource", i.Subresource); err != nil {
+		return err
 	}
-	return nil
+	return checkPart("Resource", i.Resource)
 }
 
 // collection settles whether a request without a name is a list, a watch or a
@@ -220,9 +240,4 @@ func IsTrue(q url.Values, key string) bool {
 func cut(s string) (head, tail string) {
 	head, tail, _ = strings.Cut(s, "/")
 	return head, tail
-}
-
-// bad reports whether a part of the path cannot be a segment of a storage key.
-func bad(s string) bool {
-	return s == "." || s == ".." || strings.ContainsAny(s, "%\\")
 }

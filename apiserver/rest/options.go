@@ -190,7 +190,7 @@ func listOptions(c *request.Call, watch bool) (*query, error) {
 }
 
 func invalidVersion(rv string, err error) error {
-	return apierrors.NewBadRequest(field.Invalid(field.NewPath("resourceVersion"), rv, err.Error()).Error())
+	return apierrors.NewBadRequest("invalid resource version: " + field.Invalid(field.NewPath("resourceVersion"), rv, err.Error()).Error())
 }
 
 // supportedFields refuses a selector over a field that the kind does not offer.

@@ -159,17 +159,14 @@ func patchObject(kind types.PatchType, before runtime.Object, body []byte, v cod
 // readConfiguration parses the body of an apply.
 func (p *patching) readConfiguration() error {
 	tree := map[string]any{}
-	js, err := codec.YAMLToJSON(p.body)
-	if err == nil {
-		err = codec.CheckDepth(js)
-	}
-	if err == nil {
-		// This parser keeps integers apart from other numbers, as the schema
-		// wants them.
-		err = codec.Loose(codec.JSON, js, &tree)
-	}
+	js, err := appliedJSON(p.body)
 	if err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("error decoding YAML: %v", err))
+		return err
+	}
+	// This parser keeps integers apart from other numbers, as the schema wants
+	// them.
+	if err := codec.Loose(codec.JSON, js, &tree); err != nil {
+		return apierrors.NewBadRequest(fmt.Sprintf("error decoding YAML: error unmarshaling JSON: while decoding JSON: %v", err))
 	}
 	p.config = &unstructured.Unstructured{Object: tree}
 	if v := validationOf(p.options.FieldValidation); v != codec.Ignore {
@@ -181,6 +178,19 @@ func (p *patching) readConfiguration() error {
 		}
 	}
 	return nil
+}
+
+// appliedJSON is the body of an apply as JSON, of which nothing is known yet but
+// that it does not nest too deep.
+func appliedJSON(body []byte) ([]byte, error) {
+	js, err := codec.YAMLToJSON(body)
+	if err == nil {
+		err = codec.CheckDepth(js)
+	}
+	if err != nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding YAML: error converting YAML to JSON: %v", err))
+	}
+	return js, nil
 }
 
 // apply merges the configuration into the object.

@@ -157,9 +157,9 @@ func (a *API) readScale(r *http.Request, c *request.Call) (func(*autoscalingv1.S
 func patchScale(c *request.Call, kind types.PatchType, b []byte, before *autoscalingv1.Scale, v codec.Validation) (*autoscalingv1.Scale, error) {
 	if kind == types.ApplyYAMLPatchType {
 		// A scale has one field to own; applying it is merging it.
-		js, err := codec.YAMLToJSON(b)
+		js, err := appliedJSON(b)
 		if err != nil {
-			return nil, apierrors.NewBadRequest("error decoding YAML: " + err.Error())
+			return nil, err
 		}
 		kind, b = types.MergePatchType, js
 	}

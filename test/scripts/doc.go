@@ -7,4 +7,9 @@
 // into the test, so that nothing need be installed) it may use the commands of
 // testscript, such as stdout and stderr, which match what the last command
 // wrote. See https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript.
+//
+// What no client would send (badcases_test.go) is sent over the network as it
+// is, and answered as upstream's server answered when testdata/bad.json was
+// recorded from it (the flag -record does that again). Where an answer is
+// another on purpose, differences_test.go says why.
 package scripts
