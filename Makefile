@@ -99,12 +99,12 @@ bench: build ## Measure, print one table, and write it to docs/bench/.
 CONFORMANCE  = cd test/conformance && $(SUDO) env "PATH=$$PATH" $(GO) run . -bin $(BIN)
 
 .PHONY: conformance
-conformance: build ## Run the upstream conformance suite (FOCUS=regex NODES=1 UPDATE=1).
-	@$(CONFORMANCE) -focus '$(FOCUS)' -nodes $(or $(NODES),1) $(if $(UPDATE),-update)
+conformance: build ## Run the upstream conformance suite (FOCUS=regex NODES=2 UPDATE=1).
+	@$(CONFORMANCE) -focus '$(FOCUS)' -nodes $(or $(NODES),2) $(if $(UPDATE),-update)
 
 .PHONY: conformance-sample
 conformance-sample: build ## Run a few of the conformance tests that are known to pass (SAMPLE=24).
-	@$(CONFORMANCE) -nodes $(or $(NODES),1) -sample $(or $(SAMPLE),24)
+	@$(CONFORMANCE) -nodes $(or $(NODES),2) -sample $(or $(SAMPLE),24)
 
 .PHONY: conformance-build
 conformance-build: build ## Build the suite, its images and upstream's programs, and run nothing.

@@ -44,7 +44,7 @@ func main() {
 	flag.StringVar(&o.docs, "docs", "../../docs/conformance.md", "`page` to write; empty: none")
 	flag.StringVar(&cache, "cache", filepath.Join(cache, "proa-conformance"), "`directory` that keeps what is built")
 	flag.StringVar(&o.focus, "focus", "", "`regexp` over the names of the tests to run")
-	flag.IntVar(&o.nodes, "nodes", 1, "`number` of nodes")
+	flag.IntVar(&o.nodes, "nodes", 2, "`number` of nodes")
 	flag.IntVar(&o.workers, "workers", 6, "`number` of tests that run at once")
 	flag.IntVar(&o.sample, "sample", 0, "run only this `number` of the tests known to pass")
 	flag.DurationVar(&o.limit, "limit", 15*time.Minute, "`time` that one test may take")
