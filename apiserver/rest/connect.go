@@ -31,7 +31,9 @@ func (a *API) serveConnect(w http.ResponseWriter, r *http.Request, c *request.Ca
 		}
 		verbs = d.Connects[i].Verbs
 	}
-	if !slices.Contains(verbs, c.Verb) {
+	// A proxy passes every method on. OPTIONS has no verb, so that only who may
+	// do everything with a resource may ask for it.
+	if !slices.Contains(verbs, c.Verb) && (c.Subresource != "proxy" || r.Method != http.MethodOptions) {
 		return ErrMethod
 	}
 	if h.Stream != nil {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"path"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -171,41 +170,18 @@ func (s *streams) toAgent(w http.ResponseWriter, r *http.Request, u *url.URL) er
 	})
 }
 
-// toWorkload passes a request to a pod or service; redirects within it lead
-// back through this server.
+// toWorkload passes a request to a pod or service; redirects and links within it
+// lead back through this server.
 func (s *streams) toWorkload(w http.ResponseWriter, r *http.Request, u *url.URL, c *connect.Stream) error {
 	u.Path, u.RawQuery = proxiedPath(c), r.URL.RawQuery
-	prefix := strings.TrimSuffix(r.URL.Path, c.Rest)
+	place := &place{backend: u.Host, server: r.Host, prefix: strings.TrimSuffix(r.URL.Path, c.Rest)}
+	r.Header.Set("X-Forwarded-Uri", place.through(u.Path))
 	return s.pass(w, r, u, s.pod, func(resp *http.Response) error {
 		if isUpgrade(r) && resp.StatusCode >= 300 && resp.StatusCode < 400 {
 			return errRedirect
 		}
-		rewriteLocation(resp, u.Host, prefix)
-		return nil
+		return place.rewrite(resp)
 	})
-}
-
-// rewriteLocation makes a redirect of a workload to itself lead through the
-// proxy again.
-func rewriteLocation(resp *http.Response, host, prefix string) {
-	l := resp.Header.Get("Location")
-	if l == "" {
-		return
-	}
-	u, err := url.Parse(l)
-	if err != nil || u.Host != "" && u.Host != host {
-		return
-	}
-	if u.Host == "" && !strings.HasPrefix(u.Path, "/") {
-		return // relative to where the client is
-	}
-	u.Scheme, u.Host = "", ""
-	trailing := strings.HasSuffix(u.Path, "/")
-	u.Path = path.Join(prefix, u.Path)
-	if trailing && !strings.HasSuffix(u.Path, "/") {
-		u.Path += "/"
-	}
-	resp.Header.Set("Location", u.String())
 }
 
 var errRedirect = errors.New("the backend attempted to redirect this request, which is not permitted")
