@@ -33,6 +33,7 @@ import (
 	"proa/controller/nodeipam"
 	"proa/controller/nodelifecycle"
 	"proa/controller/podgc"
+	"proa/controller/protection"
 	"proa/controller/replicaset"
 	"proa/controller/resourcequota"
 	"proa/controller/rootca"
@@ -71,6 +72,9 @@ func Controllers(c ControllersConfig) []controller.Definition {
 		garbage.Definition(),
 		clusterroleaggregation.Definition(),
 		resourcequota.Definition(),
+		protection.Claims(),
+		protection.Volumes(),
+		protection.Classes(),
 		certificates.Approving(),
 		certificates.Cleaner(),
 	}
