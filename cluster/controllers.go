@@ -28,6 +28,7 @@ import (
 	"proa/controller/disruption"
 	"proa/controller/endpoints"
 	"proa/controller/endpointslice"
+	"proa/controller/endpointslicemirroring"
 	"proa/controller/garbage"
 	"proa/controller/namespace"
 	"proa/controller/nodeipam"
@@ -66,6 +67,7 @@ func Controllers(c ControllersConfig) []controller.Definition {
 		disruption.Definition(),
 		endpoints.Definition(),
 		endpointslice.Definition(),
+		endpointslicemirroring.Definition(),
 		podgc.Definition(),
 		nodelifecycle.Definition(c.NodeGracePeriod),
 		tainteviction.Definition(),
