@@ -23,7 +23,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath
 
 # Debian packages: a C compiler and libseccomp for runc, nftables for the pod
-# network, busybox for the example image.
+# network, busybox for the example image, make for that of the conformance tests.
 PACKAGES    := gcc libc6-dev libseccomp-dev pkg-config nftables busybox-static
 
 HELPERS     := $(addprefix $(BIN)/,runc containerd-shim-runc-v2 pause hello cni/bridge cni/host-local cni/loopback cni/portmap)

@@ -35,3 +35,39 @@ func download(ctx context.Context, cache, name string, packages ...string) ([]st
 	slices.Sort(debs)
 	return debs, err
 }
+
+// source fetches the sources that a Debian package is made of into dir, and
+// returns the archive of its authors, without Debian's changes. The machine need
+// not be set up for sources: those of its first archive of packages are taken.
+func source(ctx context.Context, dir, name string) (string, error) {
+	format := "deb-src $(REPO_URI) $(CODENAME) $(COMPONENT)"
+	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", format, "Created-By: Packages", "Origin: Debian", "Component: main").Output()
+	list, _, _ := strings.Cut(string(out), "\n")
+	if err != nil || list == "" {
+		return "", fmt.Errorf("apt-get knows no archive of Debian's (%v); run apt-get update and try again", err)
+	}
+	lists := filepath.Join(dir, "lists")
+	if err := os.MkdirAll(filepath.Join(lists, "partial"), 0o755); err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "sources.list")
+	if err := os.WriteFile(file, []byte(list+"\n"), 0o644); err != nil {
+		return "", err
+	}
+	options := []string{"-qq", "-o", "Dir::Etc::sourcelist=" + file, "-o", "Dir::Etc::sourceparts=-", "-o", "Dir::State::lists=" + lists, "-o", "APT::Sandbox::User=root"}
+	for _, args := range [][]string{{"update"}, {"source", "--download-only", name}} {
+		cmd := exec.CommandContext(ctx, "apt-get", append(args, options...)...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("download the sources of %s: %w\n%s", name, err, out)
+		}
+	}
+	found, err := filepath.Glob(filepath.Join(dir, name+"_*.orig.tar.bz2"))
+	if err == nil && len(found) != 1 {
+		err = fmt.Errorf("the sources of %s have %d archives of the name that was expected", name, len(found))
+	}
+	if err != nil {
+		return "", err
+	}
+	return found[0], nil
+}

@@ -13,9 +13,6 @@ import (
 	"proa/test/conformance/programs"
 )
 
-// busybox is where Debian's package busybox-static puts it.
-const busybox = "/bin/busybox"
-
 // maker makes the layers by name.
 type maker struct {
 	ctx    context.Context
@@ -35,8 +32,7 @@ func makeLayers(ctx context.Context, b *programs.Builder, pause string) (map[str
 	out := map[string]v1.Layer{}
 	for n, fill := range map[string]func(*layer){
 		"busybox":           m.busybox,
-		"shell":             m.shell,
-		"tools":             m.debs("tools", "bash", "bind9-dnsutils", "curl", "iperf", "iproute2", "netcat-openbsd", "util-linux"),
+		"tools":             m.debs("tools", "bash", "bind9-dnsutils", "curl", "iperf", "iproute2", "libc-bin", "netcat-openbsd", "util-linux"),
 		"dnsutils":          m.debs("dnsutils", "bind9-dnsutils"),
 		"agnhost":           m.agnhost,
 		"kitten":            m.page("kitten"),
@@ -81,9 +77,14 @@ func (m *maker) debs(name string, packages ...string) func(*layer) {
 
 // busybox is what the image of that name has, and Alpine as far as it is used.
 func (m *maker) busybox(l *layer) {
+	busybox, err := buildBusybox(m.ctx, m.build.Dir())
+	if err != nil {
+		l.err = err
+		return
+	}
 	out, err := exec.CommandContext(m.ctx, busybox, "--list").Output()
 	if err != nil {
-		l.err = fmt.Errorf("list the applets of %s: %w; install busybox-static", busybox, err)
+		l.err = fmt.Errorf("list the applets of %s: %w", busybox, err)
 		return
 	}
 	for _, d := range []string{"bin", "dev", "etc", "home", "lib", "lib64", "proc", "sbin", "sys", "usr", "usr/bin", "usr/local", "usr/local/bin", "usr/sbin", "var", "var/spool"} {
@@ -102,14 +103,6 @@ func (m *maker) busybox(l *layer) {
 	l.text("etc/passwd", passwd)
 	l.text("etc/group", group)
 	l.text("etc/nsswitch.conf", "hosts: files dns\n")
-}
-
-// shell takes the place of busybox's: that of Debian drops variables of the
-// environment whose names no shell variable may have, such as those of a
-// ConfigMap's keys, and upstream's busybox and bash hand them on.
-func (m *maker) shell(l *layer) {
-	m.debs("shell", "bash-static")(l)
-	l.link("bin/sh", "bash-static")
 }
 
 // The accounts of Debian's and Alpine's images that tests name.
@@ -133,6 +126,9 @@ func (m *maker) agnhost(l *layer) {
 	l.link("agnhost-2", "agnhost")
 	l.dir("usr/local/bin", 0o755)
 	l.link("usr/local/bin/iperf", "/usr/bin/iperf")
+	// Debian chooses one nc of several when it installs them, which nobody does
+	// here; busybox's does not know the options that tests use.
+	l.link("usr/local/bin/nc", "/bin/nc.openbsd")
 }
 
 // page is what the update demo shows.

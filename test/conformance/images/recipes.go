@@ -6,7 +6,7 @@ import (
 )
 
 // revision changes when the same programs make other images.
-const revision = "2"
+const revision = "3"
 
 // recipe is one image: its layers from the bottom up, and how it is run.
 type recipe struct {
@@ -46,7 +46,7 @@ var recipes = []recipe{
 	agnhost(imageutils.Nautilus, "test-webserver", "nautilus"),
 	webServer(imageutils.Nginx),
 	webServer(imageutils.NginxNew),
-	{id: imageutils.BusyBox, layers: []string{"busybox", "shell"}, config: v1.Config{Cmd: []string{"sh"}, Env: searchPath}},
+	{id: imageutils.BusyBox, layers: []string{"busybox"}, config: v1.Config{Cmd: []string{"sh"}, Env: searchPath}},
 	{id: imageutils.Pause, layers: []string{"pause"}, config: v1.Config{Entrypoint: []string{"/pause"}, User: "65535:65535", WorkingDir: "/", Env: searchPath}},
 	{id: imageutils.NonRoot, layers: []string{"debian"}, config: v1.Config{Cmd: []string{"bash"}, User: "1234", Env: searchPath}},
 	{id: imageutils.Nonewprivs, layers: []string{"busybox", "nonewprivs"}, config: v1.Config{Cmd: []string{"nnp"}, Env: searchPath}},
