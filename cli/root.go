@@ -106,6 +106,7 @@ func (f *clusterFlags) addServer(cmd *cobra.Command) {
 	fl.StringVar(&c.Node.Address, "node-ip", "", "`address` of the node (default: found)")
 	fl.StringVar(&c.Node.Root, "node-root", "", "`directory` of pods, volumes and plugins (default DATA-DIR/kubelet)")
 	fl.StringVar(&c.Node.RuntimeEndpoint, "container-runtime-endpoint", "", "`socket` of another CRI runtime (default: the embedded containerd)")
+	fl.StringVar(&c.Node.RegistryDir, "registry-dir", "", "`directory` of hosts.toml files, by registry, as containerd reads them (default /etc/proa/certs.d)")
 	fl.StringVar(&c.Node.CgroupRoot, "cgroup-root", "", "`cgroup` below which all pods run (default /)")
 	fl.StringToStringVar(&c.Node.Labels, "node-labels", nil, "`labels` of the node")
 	c.Node.Port = intFlag(cmd, "kubelet-port", "`port` of the node's API, 0 for any free one (default 10250)")

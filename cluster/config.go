@@ -149,10 +149,15 @@ type Node struct {
 	HealthPort *int `json:"healthPort,omitempty"`
 	// RuntimeEndpoint of a CRI runtime, such as
 	// unix:///run/crio/crio.sock. Default: the embedded containerd.
-	RuntimeEndpoint string            `json:"runtimeEndpoint,omitempty"`
-	Labels          map[string]string `json:"labels,omitempty"`
-	Taints          []string          `json:"taints,omitempty"`
-	MaxPods         int32             `json:"maxPods,omitempty"`
+	RuntimeEndpoint string `json:"runtimeEndpoint,omitempty"`
+	// RegistryDir holds a folder with a hosts.toml, as containerd reads it, for
+	// each registry that is reached otherwise than by its name: through a mirror,
+	// or with a certificate authority of its own. The embedded runtime looks
+	// there at every pull. Default /etc/proa/certs.d, which need not exist.
+	RegistryDir string            `json:"registryDir,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Taints      []string          `json:"taints,omitempty"`
+	MaxPods     int32             `json:"maxPods,omitempty"`
 	// CgroupRoot is the cgroup below which all pods run. Default /kubepods's
 	// parent, "/".
 	CgroupRoot string `json:"cgroupRoot,omitempty"`
@@ -232,6 +237,7 @@ func (c *Config) Complete() error {
 	setPort(&c.Node.Port, 10250)
 	setPort(&c.Node.HealthPort, 10248)
 	set(&c.Node.CgroupRoot, "/")
+	set(&c.Node.RegistryDir, "/etc/proa/certs.d")
 	if c.Node.MaxPods == 0 {
 		c.Node.MaxPods = 110
 	}

@@ -37,7 +37,7 @@ func (s *server) bringUpRuntime(ctx context.Context) error {
 	}
 	r, err := embedded.Start(ctx, embedded.Config{
 		Root: c.ContainerdRoot(), State: c.ContainerdState(), Socket: c.ContainerdSocket(),
-		BinDir: BinDir(), CNIConfDir: c.Network.CNIConfDir, SandboxImage: images.Pause, Logger: s.log,
+		BinDir: BinDir(), CNIConfDir: c.Network.CNIConfDir, SandboxImage: images.Pause, RegistryConfigPath: c.Node.RegistryDir, Logger: s.log,
 	})
 	if err != nil {
 		return err
