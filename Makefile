@@ -80,7 +80,7 @@ $(BIN)/pause: images/pause/pause.c
 .PHONY: test
 test: build lint ## Run all tests, the end-to-end ones with real containers among them.
 	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) test -timeout 20m ./...
-	@cd test/conformance && $(GO) test . ./cluster ./images ./programs ./report ./suite
+	@cd test/conformance && $(GO) test . ./cluster ./images ./programs ./registry ./report ./suite
 
 .PHONY: race
 race: export CGO_ENABLED := 1

@@ -6,6 +6,7 @@
 //
 //	programs/  builds the suite and upstream's programs, once per version
 //	images/    makes the images that the suite asks for, under their own names
+//	registry/  serves them, for tests that pull
 //	cluster/   a Proa in a network namespace of its own, with those images
 //	suite/     lists the tests and runs each in a process and within a time
 //	report/    the results: junit, docs/conformance.md, passing.txt

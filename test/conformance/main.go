@@ -20,6 +20,7 @@ import (
 	"proa/test/conformance/cluster"
 	"proa/test/conformance/images"
 	"proa/test/conformance/programs"
+	"proa/test/conformance/registry"
 	"proa/test/conformance/report"
 	"proa/test/conformance/suite"
 )
@@ -183,6 +184,13 @@ func (o *options) test(ctx context.Context, binary, archive string, tests []suit
 	}()
 	fmt.Fprintln(os.Stderr, "importing the images")
 	if err := c.Import(ctx, archive); err != nil {
+		return nil, err
+	}
+	pulled, err := registry.Open(archive)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ServeRegistry(pulled); err != nil {
 		return nil, err
 	}
 	r := &suite.Runner{Command: c.Command, Binary: binary, Limit: o.limit, LogDir: logs, Args: []string{

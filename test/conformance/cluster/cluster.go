@@ -7,11 +7,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
+	"time"
 )
+
+// address is that of the machine in the namespace, by which nodes reach it.
+const address = "192.0.2.10"
 
 // Config says what to start.
 type Config struct {
@@ -27,6 +34,9 @@ type Cluster struct {
 	dir    string
 	netns  string
 	flags  []string
+	// registry is nil until it is served.
+	registry *http.Server
+	serving  sync.WaitGroup
 }
 
 // Start makes the namespace and starts the cluster in it. The caller stops it.
@@ -42,6 +52,7 @@ func Start(ctx context.Context, c Config) (*Cluster, error) {
 	name := fmt.Sprintf("pc%d", os.Getpid())
 	cl := &Cluster{config: c, dir: dir, netns: name, flags: []string{
 		"--data-dir", filepath.Join(dir, "d"), "--bridge", "pc0", "--cgroup-root", "/" + name, "--node-name", "node",
+		"--registry-dir", filepath.Join(dir, "certs.d"),
 	}}
 	if err := cl.start(ctx); err != nil {
 		return nil, errors.Join(err, cl.Stop())
@@ -54,7 +65,7 @@ func (c *Cluster) start(ctx context.Context) error {
 		{"netns", "add", c.netns},
 		{"-n", c.netns, "link", "set", "lo", "up"},
 		{"-n", c.netns, "link", "add", "up0", "type", "bridge"},
-		{"-n", c.netns, "addr", "add", "192.0.2.10/24", "dev", "up0"},
+		{"-n", c.netns, "addr", "add", address + "/24", "dev", "up0"},
 		{"-n", c.netns, "link", "set", "up0", "up"},
 	} {
 		if err := run(exec.CommandContext(ctx, "ip", args...)); err != nil {
@@ -75,6 +86,26 @@ func (c *Cluster) start(ctx context.Context) error {
 // Import loads an archive of images into every node.
 func (c *Cluster) Import(ctx context.Context, archive string) error {
 	return run(c.Command(ctx, c.config.Proa, "image", "import", "--data-dir", filepath.Join(c.dir, "d"), archive))
+}
+
+// ServeRegistry lets the nodes pull from h, whatever registry an image is of, until
+// the cluster is stopped.
+func (c *Cluster) ServeRegistry(h http.Handler) error {
+	l, err := listenIn("/run/netns/"+c.netns, net.JoinHostPort(address, "5000"))
+	if err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	dir := filepath.Join(c.dir, "certs.d", "_default")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	hosts := fmt.Sprintf("[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", "http://"+l.Addr().String())
+	if err := os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte(hosts), 0o644); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	c.registry = &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	c.serving.Go(func() { _ = c.registry.Serve(l) })
+	return nil
 }
 
 // Kubeconfig gives full access.
@@ -101,6 +132,10 @@ func (c *Cluster) Stop() error {
 	if _, err := os.Stat(filepath.Join(c.dir, "d")); err == nil {
 		down := append([]string{"down", "--purge"}, c.flags...)
 		errs = append(errs, run(c.Command(ctx, c.config.Proa, down...)))
+	}
+	if c.registry != nil {
+		errs = append(errs, c.registry.Close())
+		c.serving.Wait()
 	}
 	errs = append(errs, run(exec.Command("ip", "netns", "del", c.netns)))
 	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
