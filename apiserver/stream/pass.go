@@ -149,6 +149,9 @@ func (s *streams) proxyNode(w http.ResponseWriter, r *http.Request, c *connect.S
 	if !agent {
 		return s.toWorkload(w, r, u, c)
 	}
+	if toRoot(w, r, c) {
+		return nil
+	}
 	u.Path, u.RawQuery = proxiedPath(c), r.URL.RawQuery
 	return s.toAgent(w, r, u)
 }
@@ -157,6 +160,18 @@ func (s *streams) proxyNode(w http.ResponseWriter, r *http.Request, c *connect.S
 // refused paths with "..".
 func proxiedPath(c *connect.Stream) string {
 	return "/" + strings.TrimPrefix(c.Rest, "/")
+}
+
+// toRoot sends a reader of ".../proxy" to ".../proxy/", without which relative
+// links of the page lead beside it.
+func toRoot(w http.ResponseWriter, r *http.Request, c *connect.Stream) bool {
+	if c.Rest != "" || isUpgrade(r) || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	u := url.URL{Path: r.URL.Path + "/", RawQuery: r.URL.RawQuery}
+	w.Header().Set("Location", u.String())
+	w.WriteHeader(http.StatusMovedPermanently)
+	return true
 }
 
 // toAgent passes a request to a node agent, which is ours to authenticate to:
@@ -173,6 +188,9 @@ func (s *streams) toAgent(w http.ResponseWriter, r *http.Request, u *url.URL) er
 // toWorkload passes a request to a pod or service; redirects and links within it
 // lead back through this server.
 func (s *streams) toWorkload(w http.ResponseWriter, r *http.Request, u *url.URL, c *connect.Stream) error {
+	if toRoot(w, r, c) {
+		return nil
+	}
 	u.Path, u.RawQuery = proxiedPath(c), r.URL.RawQuery
 	place := &place{backend: u.Host, server: r.Host, prefix: strings.TrimSuffix(r.URL.Path, c.Rest)}
 	r.Header.Set("X-Forwarded-Uri", place.through(u.Path))

@@ -5,9 +5,13 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"proa/apiserver/connect"
+	"proa/apiserver/request"
 )
 
 // What a workload says of its own place leads through the proxy; the rest of its
@@ -108,6 +112,30 @@ func TestRedirects(t *testing.T) {
 		}
 		if got := resp.Header.Get("Location"); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+// A page that is asked for without the slash behind "proxy" is read behind it;
+// what is no page is passed on as it is.
+func TestToRoot(t *testing.T) {
+	t.Parallel()
+	const proxy = "/api/v1/namespaces/ns/pods/p/proxy"
+	for _, c := range []struct {
+		method, rest, upgrade, want string
+	}{
+		{method: "GET", want: proxy + "/?a=b"},
+		{method: "HEAD", want: proxy + "/?a=b"},
+		{method: "POST"},
+		{method: "GET", rest: "/"},
+		{method: "GET", upgrade: "Upgrade"},
+	} {
+		r := httptest.NewRequest(c.method, proxy+c.rest+"?a=b", nil)
+		r.Header.Set("Connection", c.upgrade)
+		w := httptest.NewRecorder()
+		sent := toRoot(w, r, &connect.Stream{Call: &request.Call{Info: request.Info{Rest: c.rest}}})
+		if got := w.Header().Get("Location"); sent != (c.want != "") || got != c.want || sent && w.Code != http.StatusMovedPermanently {
+			t.Errorf("%+v: sent %v to %q, %d", c, sent, got, w.Code)
 		}
 	}
 }
