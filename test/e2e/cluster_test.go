@@ -71,13 +71,16 @@ func newMachine(t *testing.T) *cluster {
 	return c
 }
 
-// programs is the directory with proa and what it needs beside it.
+// programs is the directory with proa, the same as kubectl, and what they need
+// beside them. Under the race detector kubectl is one without: it says so in its
+// output.
 func programs(t *testing.T) string {
 	t.Helper()
 	dir := runtimetest.BinDir(t)
 	proa := filepath.Join(dir, "proa")
 	if os.Getenv(runtimetest.BinDirEnv) == "" {
 		run(t, "go", "build", "-o", proa, "proa/cmd/proa")
+		run(t, "ln", "-sf", "proa", filepath.Join(dir, "kubectl"))
 	}
 	return dir
 }

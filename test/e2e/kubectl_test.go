@@ -21,7 +21,7 @@ import (
 func TestKubectl(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	clients := map[string][]string{"own": {filepath.Join(c.bin, "proa"), "kubectl"}}
+	clients := map[string][]string{"own": {filepath.Join(c.bin, "kubectl")}}
 	if path, err := exec.LookPath("kubectl"); err == nil {
 		clients["installed"] = []string{path}
 	} else {

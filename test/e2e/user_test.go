@@ -64,7 +64,7 @@ func (c *cluster) userIn(t *testing.T, namespace string) *user {
 // typist is a user who has nothing but a kubectl, and so can be made before
 // the cluster is there.
 func (c *cluster) typist(t *testing.T, namespace string) *user {
-	return &user{cluster: c, t: t, program: []string{filepath.Join(c.bin, "proa"), "kubectl"}, namespace: namespace}
+	return &user{cluster: c, t: t, program: []string{filepath.Join(c.bin, "kubectl")}, namespace: namespace}
 }
 
 // dial connects from inside the cluster's network namespace. A socket belongs
