@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
@@ -125,7 +126,7 @@ func (s *server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.startControllers(pods)
+	s.startControllers(pods, s.config.Controllers.NodeMonitorGracePeriod.Duration)
 	if err := s.startScheduler(rand.Uint64()); err != nil {
 		return err
 	}
@@ -237,7 +238,9 @@ func (s *server) url() string {
 	return "https://" + net.JoinHostPort(host.String(), strconv.Itoa(int(s.api.address.Port())))
 }
 
-func (s *server) startControllers(pods []netip.Prefix) {
+// startControllers runs the controllers, with addresses for the nodes' pods, if
+// there are any, and the time after which a silent node is lost.
+func (s *server) startControllers(pods []netip.Prefix, nodeGrace time.Duration) {
 	clients := localClients(s.api.server.Handler(), s.log)
 	s.parts.run("controllers", func(ctx context.Context) error {
 		defer clients.stop()
@@ -249,7 +252,7 @@ func (s *server) startControllers(pods []netip.Prefix) {
 			Clients: clients, Informers: informer.NewFactory(shared, s.api.hub, s.api.table, 0), Clock: s.clock, Log: s.log,
 		}
 		return m.Run(ctx, Controllers(ControllersConfig{
-			CA: s.authority.CA(), Signer: s.authority.Signer, Pods: pods, NodeGracePeriod: s.config.Controllers.NodeMonitorGracePeriod.Duration,
+			CA: s.authority.CA(), Signer: s.authority.Signer, Pods: pods, NodeGracePeriod: nodeGrace,
 		}))
 	})
 }
