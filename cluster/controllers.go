@@ -24,6 +24,7 @@ import (
 	"proa/controller"
 	"proa/controller/certificates"
 	"proa/controller/clusterroleaggregation"
+	"proa/controller/daemonset"
 	"proa/controller/deployment"
 	"proa/controller/disruption"
 	"proa/controller/endpoints"
@@ -63,6 +64,7 @@ func Controllers(c ControllersConfig) []controller.Definition {
 		rootca.Definition(c.CA),
 		replicaset.ReplicaSets(),
 		replicaset.ReplicationControllers(),
+		daemonset.Definition(),
 		deployment.Definition(),
 		disruption.Definition(),
 		endpoints.Definition(),

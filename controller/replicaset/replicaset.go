@@ -2,26 +2,26 @@ package replicaset
 
 import (
 	"context"
-	"fmt"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 
 	"proa/controller"
 	"proa/controller/owned"
+	"proa/controller/podcontrol"
 )
 
 const workers = 5
 
 type replicaSets struct {
-	env    controller.Env
-	kind   kind
-	loop   *controller.Loop[controller.Key]
-	pods   *owned.Index[*v1.Pod]
-	expect *controller.Expectations[controller.Key]
+	env     controller.Env
+	kind    kind
+	loop    *controller.Loop[controller.Key]
+	pods    *owned.Index[*v1.Pod]
+	expect  *controller.Expectations[controller.Key]
+	control podcontrol.Control
 }
 
 func newController(env controller.Env, k kind) (controller.Controller, error) {
@@ -30,7 +30,8 @@ func newController(env controller.Env, k kind) (controller.Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &replicaSets{env: env, kind: k, pods: pods, expect: controller.NewExpectations[controller.Key](env.Clock)}
+	c := &replicaSets{env: env, kind: k, pods: pods, expect: controller.NewExpectations[controller.Key](env.Clock),
+		control: podcontrol.Control{Env: env, Kind: k.gvk, Pods: pods}}
 	c.loop = controller.NewLoop(k.name, env, workers, c.reconcile)
 	if err := controller.Watch(c.loop, k.informer, controller.Self[metav1.Object]); err != nil {
 		return nil, err
@@ -47,34 +48,7 @@ func (c *replicaSets) Run(ctx context.Context) error { return c.loop.Run(ctx) }
 // setsOf names the sets that an event on a pod concerns, and takes note of
 // creations and deletions that were waited for.
 func (c *replicaSets) setsOf(old, pod *v1.Pod, deleted bool) []controller.Key {
-	var keys []controller.Key
-	owner, ok := c.owner(pod)
-	if ok {
-		keys = append(keys, owner)
-		switch {
-		case deleted, pod.DeletionTimestamp != nil:
-			c.expect.DeletionObserved(owner, pod.UID)
-		case old == nil:
-			c.expect.CreationObserved(owner)
-		}
-	}
-	if old != nil {
-		if before, ok := c.owner(old); ok && before != owner {
-			keys = append(keys, before)
-		}
-	}
-	if metav1.GetControllerOfNoCopy(pod) == nil && !deleted {
-		keys = append(keys, c.candidates(pod)...)
-	}
-	return keys
-}
-
-func (c *replicaSets) owner(pod *v1.Pod) (controller.Key, bool) {
-	ref := metav1.GetControllerOfNoCopy(pod)
-	if ref == nil || ref.Kind != c.kind.gvk.Kind || ref.APIVersion != c.kind.gvk.GroupVersion().String() {
-		return controller.Key{}, false
-	}
-	return controller.Key{Namespace: pod.Namespace, Name: ref.Name}, true
+	return c.control.Owners(c.expect, old, pod, deleted, c.candidates)
 }
 
 // candidates are the sets that would adopt an orphan.
@@ -123,47 +97,7 @@ func (c *replicaSets) reconcile(ctx context.Context, key controller.Key) (contro
 
 // claim adopts and releases, and returns the pods that the set owns.
 func (c *replicaSets) claim(ctx context.Context, key controller.Key, s *set) ([]*v1.Pod, error) {
-	claim := owned.Sort(s, s.selector, c.pods.By(s.GetUID()), c.pods.Orphans(s.GetNamespace()))
-	pods := claim.Keep
-	if len(claim.Adopt) > 0 {
-		// The cache may not know yet that the set is being deleted, or is
-		// another one of the same name: ask the API before taking pods.
-		live, err := c.kind.live(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		if live.GetUID() != s.GetUID() || live.deleting {
-			return nil, fmt.Errorf("%s %s is gone or being deleted; it adopts nothing", c.kind.name, key)
-		}
-	}
-	for _, pod := range claim.Adopt {
-		patch, err := owned.AdoptPatch(s, c.kind.gvk, pod.UID)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.patch(ctx, pod, patch); err != nil {
-			return nil, err
-		}
-		pods = append(pods, pod)
-	}
-	for _, pod := range claim.Release {
-		patch, err := owned.ReleasePatch(s, pod.UID)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.patch(ctx, pod, patch); err != nil {
-			return nil, err
-		}
-	}
-	return pods, nil
-}
-
-func (c *replicaSets) patch(ctx context.Context, pod *v1.Pod, patch []byte) error {
-	_, err := c.env.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
-	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) {
-		return nil // the pod is gone, or is another one of the same name
-	}
-	return err
+	return c.control.Claim(ctx, s, s.selector, func(ctx context.Context) (metav1.Object, error) { return c.kind.live(ctx, key) })
 }
 
 // peers are the pods of all sets with the same owner (the other replica sets
@@ -191,7 +125,10 @@ func (c *replicaSets) peers(s *set, pods []*v1.Pod) []*v1.Pod {
 func (c *replicaSets) apply(ctx context.Context, key controller.Key, s *set, p plan) error {
 	if p.create > 0 {
 		c.expect.ExpectCreations(key, p.create)
-		made, err := slowStart(p.create, func() error { return c.create(ctx, s) })
+		made, err := podcontrol.SlowStart(p.create, func() error {
+			_, err := c.control.Create(ctx, s.api, c.control.New(s.api, s.template))
+			return err
+		})
 		for range p.create - made {
 			c.expect.CreationObserved(key)
 		}
@@ -200,8 +137,8 @@ func (c *replicaSets) apply(ctx context.Context, key controller.Key, s *set, p p
 	for _, pod := range p.remove {
 		c.expect.ExpectDeletion(key, pod.UID)
 	}
-	return each(p.remove, func(pod *v1.Pod) error {
-		err := c.remove(ctx, s, pod)
+	return podcontrol.Each(p.remove, func(pod *v1.Pod) error {
+		err := c.control.Delete(ctx, s.api, pod)
 		if err != nil {
 			c.expect.DeletionObserved(key, pod.UID)
 		}
@@ -210,34 +147,4 @@ func (c *replicaSets) apply(ctx context.Context, key controller.Key, s *set, p p
 		}
 		return err
 	})
-}
-
-func (c *replicaSets) create(ctx context.Context, s *set) error {
-	t := s.template.DeepCopy()
-	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{
-		Namespace: s.GetNamespace(), GenerateName: s.GetName() + "-", Labels: t.Labels, Annotations: t.Annotations,
-		Finalizers: t.Finalizers, OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s, c.kind.gvk)},
-	}, Spec: t.Spec}
-	made, err := c.env.Client.CoreV1().Pods(s.GetNamespace()).Create(ctx, pod, metav1.CreateOptions{})
-	switch {
-	case err == nil:
-		c.env.Events.Eventf(s.api, v1.EventTypeNormal, "SuccessfulCreate", "Created pod: %s", made.Name)
-	case apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause):
-		return nil // everything here is going away
-	default:
-		c.env.Events.Eventf(s.api, v1.EventTypeWarning, "FailedCreate", "Error creating: %v", err)
-	}
-	return err
-}
-
-func (c *replicaSets) remove(ctx context.Context, s *set, pod *v1.Pod) error {
-	err := c.env.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &pod.UID}})
-	switch {
-	case err == nil:
-		c.env.Events.Eventf(s.api, v1.EventTypeNormal, "SuccessfulDelete", "Deleted pod: %s", pod.Name)
-	case !apierrors.IsNotFound(err):
-		c.env.Events.Eventf(s.api, v1.EventTypeWarning, "FailedDelete", "Error deleting: %v", err)
-	}
-	return err
 }

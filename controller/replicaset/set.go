@@ -6,17 +6,17 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 
 	"proa/controller"
+	"proa/controller/podcontrol"
 )
 
 // set is what ReplicaSets and ReplicationControllers have in common.
 type set struct {
 	metav1.Object
-	api            runtime.Object
+	api            podcontrol.Owner
 	replicas       int32
 	minReady       int32
 	selector       labels.Selector

@@ -1,11 +1,11 @@
-package replicaset
+package podcontrol
 
 import "sync"
 
-// slowStart calls f n times in batches that double while all calls succeed, so
+// SlowStart calls f n times in batches that double while all calls succeed, so
 // that a template that no admission lets through costs few requests. It
 // returns how many calls succeeded and the first error.
-func slowStart(n int, f func() error) (succeeded int, err error) {
+func SlowStart(n int, f func() error) (succeeded int, err error) {
 	for size := min(1, n); size > 0; size = min(2*size, n-succeeded) {
 		errs := make([]error, size)
 		var wg sync.WaitGroup
@@ -30,8 +30,8 @@ func slowStart(n int, f func() error) (succeeded int, err error) {
 // parallelDeletes bounds how many removals are under way at once.
 const parallelDeletes = 32
 
-// each calls f for every item, some at a time, and returns the first error.
-func each[T any](items []T, f func(T) error) error {
+// Each calls f for every item, some at a time, and returns the first error.
+func Each[T any](items []T, f func(T) error) error {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, parallelDeletes)
 	errs := make([]error, len(items))
