@@ -40,6 +40,7 @@ import (
 	"proa/controller/resourcequota"
 	"proa/controller/rootca"
 	serviceaccountcontroller "proa/controller/serviceaccount"
+	"proa/controller/statefulset"
 	"proa/controller/tainteviction"
 )
 
@@ -64,6 +65,7 @@ func Controllers(c ControllersConfig) []controller.Definition {
 		rootca.Definition(c.CA),
 		replicaset.ReplicaSets(),
 		replicaset.ReplicationControllers(),
+		statefulset.Definition(),
 		daemonset.Definition(),
 		deployment.Definition(),
 		disruption.Definition(),

@@ -5,6 +5,7 @@ package podcontrol
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,6 +30,9 @@ type Control struct {
 	Env  controller.Env
 	Kind schema.GroupVersionKind
 	Pods *owned.Index[*v1.Pod]
+	// Adopts says which orphans that the selector matches are an owner's; nil:
+	// all of them.
+	Adopts func(owner metav1.Object, pod *v1.Pod) bool
 }
 
 // Owners names the owners that an event on a pod concerns, and takes note of
@@ -106,7 +110,11 @@ func (c Control) Delete(ctx context.Context, owner Owner, pod *v1.Pod) error {
 // reads the owner from the API: the cache may not know yet that it is being
 // deleted, or that there is another one of its name.
 func (c Control) Claim(ctx context.Context, owner metav1.Object, selector labels.Selector, live func(context.Context) (metav1.Object, error)) ([]*v1.Pod, error) {
-	claim := owned.Sort(owner, selector, c.Pods.By(owner.GetUID()), c.Pods.Orphans(owner.GetNamespace()))
+	orphans := c.Pods.Orphans(owner.GetNamespace())
+	if c.Adopts != nil {
+		orphans = slices.DeleteFunc(orphans, func(p *v1.Pod) bool { return !c.Adopts(owner, p) })
+	}
+	claim := owned.Sort(owner, selector, c.Pods.By(owner.GetUID()), orphans)
 	return Settle(ctx, owner, c.Kind, claim, live, c.patch)
 }
 
