@@ -4,52 +4,40 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/utils/clock"
 
-	"proa/pki"
 	"proa/runtime"
 	"proa/runtime/runtimetest"
+	"proa/test/parts"
 )
 
 const (
-	nodeName    = "node"
-	serviceCIDR = "10.96.0.0/16"
-	serviceIP   = "10.96.0.1" // the API server's
-	clusterDNS  = "10.96.0.10"
-	clusterCIDR = "10.199.0.0/16" // holds the subnets that runtimetest gives out
-	apiPort     = 6443
-	apiURL      = "https://127.0.0.1:6443"
+	nodeName   = "node"
+	apiService = "10.96.0.1"
+	// upstreamEnv names the folder with upstream's programs and etcd.
+	upstreamEnv = "PROA_UPSTREAM_BIN_DIR"
+	// patience bounds everything that is waited for, on a busy machine.
+	patience = 2 * time.Minute
 )
 
-// cluster is one row at work. Its directory holds what the parts keep:
-//
-//	api/pki        certificates and keys, as Proa lays them out
-//	*.kubeconfig   one identity each
-//	etcd, kubelet  the store, and the node's files
-//	*.log          what the parts say
+// cluster is one row at work.
 type cluster struct {
-	t         *testing.T
-	makers    makers
-	bin       string // Proa's programs
-	upstream  string // upstream's
-	dir       string
-	authority *pki.Authority
-	client    kubernetes.Interface
-	runtime   *runtimetest.Env
-	running   []*process
+	*parts.Cluster
+	t      *testing.T
+	client kubernetes.Interface
 }
 
 // newCluster makes directory, certificates and kubeconfigs, and starts nothing.
-func newCluster(t *testing.T, m makers) *cluster {
+// What is started ends with the test.
+func newCluster(t *testing.T, m parts.Makers) *cluster {
 	t.Helper()
 	furnish(t)
 	// Short, for the sockets below it.
@@ -66,85 +54,53 @@ func newCluster(t *testing.T, m makers) *cluster {
 			t.Error(err)
 		}
 	})
-	c := &cluster{t: t, makers: m, bin: runtimetest.BinDir(t), upstream: os.Getenv(upstreamEnv), dir: dir}
-	if c.authority, err = pki.Open(c.path("api", "pki"), clock.RealClock{}); err != nil {
+	c := &cluster{t: t}
+	c.Cluster, err = parts.New(parts.Config{
+		Makers: m, Dir: dir, Proa: runtimetest.BinDir(t), Upstream: os.Getenv(upstreamEnv), Node: nodeName, Address: nodeAddress,
+		// The last holds the subnets that runtimetest gives out.
+		ServiceCIDR: "10.96.0.0/16", APIService: apiService, DNS: "10.96.0.10", ClusterCIDR: "10.199.0.0/16",
+		// Those that end early show in what waits for them.
+		Started: func(p *parts.Process) error { t.Cleanup(func() { c.told(p) }); return nil },
+	})
+	if err != nil {
 		t.Fatal(err)
-	}
-	for name, spec := range map[string]pki.Spec{
-		"admin": pki.Admin(), "controllers": pki.ControllerManager(), "scheduler": pki.Scheduler(),
-		"kubelet": pki.Node(nodeName), "proxy": pki.Proxy(),
-	} {
-		if err := c.leaf(spec).Kubeconfig("interchange", apiURL).Write(c.kubeconfig(name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, spec := range []pki.Spec{
-		pki.APIServer(serviceIP, nodeAddress), pki.KubeletClient(), pki.FrontProxyClient(), pki.NodeServer(nodeName, nodeAddress),
-	} {
-		c.leaf(spec)
 	}
 	return c
 }
 
-// leaf makes a certificate.
-func (c *cluster) leaf(spec pki.Spec) *pki.Leaf {
-	c.t.Helper()
-	l, err := c.authority.Leaf(spec)
-	if err != nil {
-		c.t.Fatal(err)
+// told ends a part, and tells the end of its log if the test has failed.
+func (c *cluster) told(p *parts.Process) {
+	if err := c.Stop(p); err != nil {
+		c.t.Log(err)
 	}
-	return l
-}
-
-func (c *cluster) path(elem ...string) string {
-	return filepath.Join(append([]string{c.dir}, elem...)...)
-}
-
-// pki is the path of a file of the PKI.
-func (c *cluster) pki(file string) string { return c.path("api", "pki", file) }
-
-func (c *cluster) kubeconfig(name string) string { return c.path(name + ".kubeconfig") }
-
-// start runs a part, Proa's or upstream's.
-func (c *cluster) start(p part) *process {
-	c.t.Helper()
-	m := c.makers[p]
-	program, args := c.command(p, m)
-	pr := start(c.t, c.dir, string(m)+"-"+strings.ReplaceAll(string(p), " ", "-"), program, args...)
-	c.running = append(c.running, pr)
-	return pr
+	if c.t.Failed() {
+		c.t.Logf("end of the log of %s (%v):\n%s", p.Name, p.State(), p.Tail(25))
+	}
 }
 
 // startAll starts every part, on a container runtime of this row's own.
 func (c *cluster) startAll() {
 	c.t.Helper()
-	c.runtime = runtimetest.Start(c.t)
-	c.makeCgroup(c.runtime.CgroupParent)
+	env := runtimetest.Start(c.t)
+	c.Runtime, c.CgroupRoot = env.Endpoint(), env.CgroupParent
+	c.makeCgroup(env.CgroupParent)
 	c.startAPI()
-	for _, p := range parts[1:] {
-		c.start(p)
+	for _, p := range parts.All[1:] {
+		if _, err := c.Start(p); err != nil {
+			c.t.Fatal(err)
+		}
 	}
 }
 
-// startAPI starts the store and the API server, and waits until it answers.
+// startAPI starts store and API server.
 func (c *cluster) startAPI() {
 	c.t.Helper()
-	if c.external() {
-		c.running = append(c.running, c.startEtcd())
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.StartAPI(ctx); err != nil {
+		c.t.Fatal(err)
 	}
-	c.startServer()
-}
-
-// startServer starts the API server over the store that there is, and waits
-// until it answers.
-func (c *cluster) startServer() {
-	c.t.Helper()
-	c.start(apiServer)
 	c.client = c.connect()
-	until(c.t, "the API server", c.running, func(ctx context.Context) error {
-		_, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
-		return err
-	})
 }
 
 // makeCgroup makes the cgroup below which the pods run, which upstream's kubelet
@@ -168,13 +124,9 @@ func (c *cluster) makeCgroup(name string) {
 	}
 }
 
-// external says whether the store is an etcd of its own: wherever upstream's
-// programs are at hand. Otherwise it is embedded in Proa's API server.
-func (c *cluster) external() bool { return c.upstream != "" }
-
 func (c *cluster) connect() kubernetes.Interface {
 	c.t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig("admin"))
+	config, err := clientcmd.BuildConfigFromFlags("", c.Admin())
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -183,33 +135,6 @@ func (c *cluster) connect() kubernetes.Interface {
 		c.t.Fatal(err)
 	}
 	return client
-}
-
-// etcdURL is where the store listens.
-const etcdURL = "http://127.0.0.1:2379"
-
-// startEtcd runs a store that both API servers use over the network.
-func (c *cluster) startEtcd() *process {
-	c.t.Helper()
-	p := start(c.t, c.dir, "etcd", filepath.Join(c.upstream, "etcd"),
-		"--data-dir", c.path("etcd"), "--listen-client-urls", etcdURL, "--advertise-client-urls", etcdURL,
-		"--listen-peer-urls", "http://127.0.0.1:2380", "--log-level", "warn")
-	until(c.t, "etcd", []*process{p}, func(ctx context.Context) error {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, etcdURL+"/health", nil)
-		if err != nil {
-			return err
-		}
-		res, err := http.DefaultClient.Do(r)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			return fmt.Errorf("etcd answers %s", res.Status)
-		}
-		return nil
-	})
-	return p
 }
 
 // kubectl runs the machine's kubectl as the administrator; it must succeed.
@@ -234,7 +159,7 @@ func (c *cluster) feed(stdin string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "kubectl", args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig("admin"), "HOME="+c.dir)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Admin(), "HOME="+c.Dir)
 	cmd.Stdin = strings.NewReader(stdin)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -260,5 +185,15 @@ func (c *cluster) want(texts []string, args ...string) {
 		if !strings.Contains(out, text) {
 			c.t.Errorf("kubectl %s does not print %q:\n%s", strings.Join(args, " "), text, out)
 		}
+	}
+}
+
+// until waits for what the parts are to bring about.
+func (c *cluster) until(what string, ask func(context.Context) error) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := parts.Until(ctx, what, c.Running(), ask); err != nil {
+		c.t.Fatal(err)
 	}
 }

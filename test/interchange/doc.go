@@ -2,11 +2,12 @@
 // each part of Proa can be exchanged for its upstream counterpart, and each of
 // upstream's for Proa's.
 //
-// A [row] of the matrix says who makes each part. For every row the test starts
+// A row of the matrix says who makes each part. For every row the test starts
 // the parts as processes of their own (an etcd, API server, controllers,
 // scheduler, kubelet and service proxy, each with its own identity), lets a user
 // work on it with the machine's kubectl and real containers, and removes
-// everything again. The user's work is one script for all rows (script.go).
+// everything again (test/parts). The user's work is one script for all rows
+// (script_test.go).
 //
 // A second test writes objects of every kind with one API server, stops it, and
 // reads them with the other over the same etcd (portable_test.go).

@@ -7,20 +7,22 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"proa/test/parts"
 )
 
 var report = flag.String("report", "", "`file` for the table of rows and steps")
 
 // rows are the matrix: all of one maker, and all but one part.
-func rows(withUpstream bool) []makers {
+func rows(withUpstream bool) []parts.Makers {
 	if !withUpstream {
-		return []makers{allBy(proa)}
+		return []parts.Makers{parts.AllBy(parts.Proa)}
 	}
-	var all []makers
-	for _, m := range []maker{proa, upstream} {
-		all = append(all, allBy(m))
-		for _, p := range parts {
-			all = append(all, allBy(m, p))
+	var all []parts.Makers
+	for _, m := range []parts.Maker{parts.Proa, parts.Upstream} {
+		all = append(all, parts.AllBy(m))
+		for _, p := range parts.All {
+			all = append(all, parts.AllBy(m, p))
 		}
 	}
 	return all
@@ -63,7 +65,7 @@ func (c *cluster) in(t *testing.T) *cluster {
 
 // result is what a row has shown.
 type result struct {
-	row    makers
+	row    parts.Makers
 	passed map[string]bool // by the step's name
 	took   time.Duration
 }

@@ -16,6 +16,8 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"proa/test/parts"
 )
 
 // objectsFile has one valid object of every kind, each with this name.
@@ -27,21 +29,21 @@ const (
 // TestPortable writes objects with one API server and reads them with the next
 // over the same store. Without upstream's programs the next is Proa's again.
 func TestPortable(t *testing.T) {
-	pairs := [][2]maker{{proa, proa}}
+	pairs := [][2]parts.Maker{{parts.Proa, parts.Proa}}
 	if os.Getenv(upstreamEnv) != "" {
-		pairs = append(pairs, [2]maker{proa, upstream}, [2]maker{upstream, proa})
+		pairs = append(pairs, [2]parts.Maker{parts.Proa, parts.Upstream}, [2]parts.Maker{parts.Upstream, parts.Proa})
 	}
 	for _, pair := range pairs {
 		t.Run(fmt.Sprintf("%s writes, %s reads", pair[0], pair[1]), func(t *testing.T) {
-			c := newCluster(t, makers{apiServer: pair[0]})
+			c := newCluster(t, parts.Makers{parts.APIServer: pair[0]})
 			c.startAPI()
 			c.writeObjects()
 			written := c.readObjects()
-			last := len(c.running) - 1
-			c.running[last].stop(t)
-			c.running = c.running[:last]
-
-			c.makers[apiServer] = pair[1]
+			running := c.Running()
+			if err := c.Stop(running[len(running)-1]); err != nil {
+				t.Fatal(err)
+			}
+			c.Makers[parts.APIServer] = pair[1]
 			c.startServer()
 			read := c.readObjects()
 			compared := 0
@@ -60,6 +62,16 @@ func TestPortable(t *testing.T) {
 				t.Errorf("%d of %d objects could be compared", compared, len(written))
 			}
 		})
+	}
+}
+
+// startServer starts the API server again, over the store that there is.
+func (c *cluster) startServer() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.StartServer(ctx); err != nil {
+		c.t.Fatal(err)
 	}
 }
 
@@ -85,7 +97,7 @@ func (c *cluster) writeObjects() {
 // lists, by resource.
 func (c *cluster) readObjects() map[schema.GroupVersionResource]*unstructured.Unstructured {
 	c.t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig("admin"))
+	config, err := clientcmd.BuildConfigFromFlags("", c.Admin())
 	if err != nil {
 		c.t.Fatal(err)
 	}

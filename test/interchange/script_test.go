@@ -74,12 +74,12 @@ var script = []step{
 	{"a service reaches its pods", func(t *testing.T, c *cluster) {
 		ip := c.kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
 		c.kubectl("wait", "--for=jsonpath={.endpoints[1].conditions.ready}=true", "endpointslices", "-l", "kubernetes.io/service-name=web", "--timeout=60s")
-		until(t, "the service's address", c.running, c.asking("exec", "deployment/web", "-c", "web", "--", "wget", "-qO-", "http://"+ip+"/"))
+		c.until("the service's address", c.asking("exec", "deployment/web", "-c", "web", "--", "wget", "-qO-", "http://"+ip+"/"))
 	}},
 	{"pods reach the API server by its service", func(t *testing.T, c *cluster) {
 		// busybox has no TLS that a modern server accepts: to be refused is to be heard.
-		until(t, "the API server's address", c.running, c.asking("exec", "deployment/web", "-c", "web", "--",
-			"sh", "-c", "wget -qO- http://"+serviceIP+":443/ 2>&1 | grep '400 Bad Request'"))
+		c.until("the API server's address", c.asking("exec", "deployment/web", "-c", "web", "--",
+			"sh", "-c", "wget -qO- http://"+apiService+":443/ 2>&1 | grep '400 Bad Request'"))
 	}},
 	{"an update is rolled out and back", func(t *testing.T, c *cluster) {
 		c.kubectl("set", "image", "deployment/web", "web=proa.local/hello:2")
