@@ -31,7 +31,7 @@ CNI         := github.com/containernetworking/plugins/plugins
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
 up: build ## Start a cluster on this machine and wait until it is ready.
@@ -95,6 +95,17 @@ lint: ## Check formatting and vet.
 .PHONY: bench
 bench: build ## Measure, print one table, and write it to docs/bench/.
 	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) run ./bench -out docs/bench
+
+# Upstream's own build of the containerd that Proa holds, and its shim.
+CONTAINERD  := $(shell awk '$$1 == "github.com/containerd/containerd/v2" {print $$2; exit}' go.mod)
+$(BIN)/upstream/containerd: go.sum
+	@echo "building containerd"; GOBIN=$(BIN)/upstream $(GO) install -ldflags '-s -w' github.com/containerd/containerd/v2/cmd/containerd@$(CONTAINERD) \
+	  github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2@$(CONTAINERD) && touch $@
+
+.PHONY: bench-upstream
+bench-upstream: build $(BIN)/upstream/containerd ## Measure Proa and upstream's parts in turns, and write docs/bench/ and the chart of the README (QUICK=1 STEPS=regexp IDLE=5m: print only).
+	@upstream=$$($(CONFORMANCE) -upstream) && cd $(CURDIR) && $(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) run ./bench -upstream $$upstream \
+	  $(if $(IDLE),-idle $(IDLE)) -steps '$(STEPS)' $(if $(QUICK),-quick) $(if $(QUICK)$(STEPS)$(IDLE),,-out docs/bench -readme README.md)
 
 CONFORMANCE  = cd test/conformance && $(SUDO) env "PATH=$$PATH" $(GO) run . -bin $(BIN)
 

@@ -79,3 +79,72 @@ func (a *account) close() error {
 	}
 	return nil
 }
+
+// processes are those in the account, and in the cgroups of the pods.
+func (a *account) processes() ([]process, error) {
+	var all []process
+	for _, dir := range []string{a.server, a.pods} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // a pod that has ended meanwhile
+			}
+			if err != nil || d.Name() != "cgroup.procs" {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return nil // the same
+			}
+			for _, line := range strings.Fields(string(b)) {
+				pid, err := strconv.Atoi(line)
+				if err != nil {
+					return fmt.Errorf("%s: %w", path, err)
+				}
+				if p, err := readProcess(pid); err == nil {
+					all = append(all, p)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("processes of the account: %w", err)
+		}
+	}
+	return all, nil
+}
+
+// resetPeaks makes every process's highest memory its present one, where the
+// kernel can.
+func (a *account) resetPeaks() error {
+	all, err := a.processes()
+	for _, p := range all {
+		// It may have ended, or the kernel may not know how: then the peak is
+		// that of the whole life.
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.pid), []byte("5"), 0)
+	}
+	return err
+}
+
+// peak is the sum of the highest memory of every process, in bytes: no less than
+// the highest sum.
+func (a *account) peak() (sum int64, err error) {
+	all, err := a.processes()
+	for _, p := range all {
+		if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid)); err == nil {
+			sum += parsePeak(string(status))
+		}
+	}
+	return sum, err
+}
+
+// parsePeak reads the highest memory of a process from its status, in bytes. A
+// process that is ending has none.
+func parsePeak(status string) int64 {
+	_, rest, _ := strings.Cut(status, "VmHWM:")
+	line, _, _ := strings.Cut(rest, "\n")
+	kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(line), "kB")), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return kb << 10
+}

@@ -10,18 +10,13 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/kubernetes"
 )
 
 // bench is one run. Its steps go one after the other and note into figures.
 type bench struct {
-	plan    plan
-	cluster *cluster
-	client  kubernetes.Interface // protobuf, over the shared connection
-	server  int                  // process id
+	subject
+	cluster *cluster // its side
+	server  int      // process id
 	figures figures
 	out     io.Writer // progress, for people
 	// profiles is the folder that profiles of the server go to, empty for none.
@@ -45,7 +40,7 @@ func measureAll(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &bench{plan: o.plan, cluster: c, figures: figures{}, out: os.Stderr, profiles: o.profiles}
+	b := &bench{subject: subject{side: c, plan: o.plan}, cluster: c, figures: figures{}, out: os.Stderr, profiles: o.profiles}
 	defer func() { err = errors.Join(err, c.down(ctx, true), c.cpu.close()) }()
 	steps := []step{
 		{"starts", b.measureStarts},
@@ -76,7 +71,7 @@ func measureAll(ctx context.Context, o options) (err error) {
 	if err != nil || o.out == "" {
 		return err
 	}
-	return write(o.out, facts.date, text)
+	return write(o.out, facts.date.Format(time.DateOnly), text)
 }
 
 // cost runs f and returns the time it took and the server's CPU time.
@@ -112,30 +107,6 @@ func parallel(ctx context.Context, n, workers int, f func(context.Context, int) 
 		return err
 	}
 	return ctx.Err()
-}
-
-// namespace makes one and waits until pods can be created in it, which takes
-// its default service account.
-func (b *bench) namespace(ctx context.Context, name string) error {
-	if _, err := b.client.CoreV1().Namespaces().Create(ctx, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("create namespace %s: %w", name, err)
-	}
-	w, err := b.client.CoreV1().ServiceAccounts(name).Watch(ctx, metav1.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector("metadata.name", "default").String(),
-	})
-	if err != nil {
-		return fmt.Errorf("wait for the service account of %s: %w", name, err)
-	}
-	defer w.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case _, ok := <-w.ResultChan():
-		if !ok {
-			return fmt.Errorf("the watch on the service account of %s ended", name)
-		}
-		return nil
-	}
 }
 
 // median of what is not empty; the higher of the two in the middle of an even

@@ -147,8 +147,8 @@ func TestRender(t *testing.T) {
 func TestWrite(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "bench")
-	for _, day := range []int{2, 10, 3, 10} {
-		if err := write(dir, time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC), "page"); err != nil {
+	for _, name := range []string{"2026-01-02", "2026-01-10", "2026-01-03" + comparisonSuffix, "2026-01-03", "2026-01-10", "notes"} {
+		if err := write(dir, name, "page"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -156,7 +156,7 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "- [2026-01-10](2026-01-10.md)\n- [2026-01-03](2026-01-03.md)\n- [2026-01-02](2026-01-02.md)\n"
+	want := "- [2026-01-10](2026-01-10.md)\n- [2026-01-03-upstream](2026-01-03-upstream.md)\n- [2026-01-03](2026-01-03.md)\n- [2026-01-02](2026-01-02.md)\n"
 	if !strings.HasSuffix(string(b), want) {
 		t.Errorf("got\n%s\nwant it to end with\n%s", b, want)
 	}

@@ -33,6 +33,8 @@ type cluster struct {
 	cpu  *account
 	// hollow is how many hollow nodes the next start brings up.
 	hollow int
+	// pods is the range of all pods.
+	pods string
 }
 
 func newCluster(binDir string) (*cluster, error) {
@@ -45,13 +47,19 @@ func newCluster(binDir string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{proa: proa, dir: filepath.Join("/tmp", id), id: id, cpu: cpu}, nil
+	return &cluster{proa: proa, dir: filepath.Join("/tmp", id), id: id, cpu: cpu, pods: "10.251.0.0/24"}, nil
 }
+
+func (c *cluster) name() string { return "Proa" }
+
+func (c *cluster) accounting() *account { return c.cpu }
+
+func (c *cluster) kubeconfig() string { return filepath.Join(c.dir, "admin.kubeconfig") }
 
 func (c *cluster) args(command string, more ...string) []string {
 	return append([]string{
 		command, "--data-dir", c.dir, "--log-level", "warn", "--node-ip", roomAddress, "--node-name", "bench",
-		"--bridge", c.id, "--pod-cidr", "10.251.0.0/24", "--service-cidr", "10.252.0.0/24", "--cgroup-root", "/" + c.id,
+		"--bridge", c.id, "--pod-cidr", c.pods, "--service-cidr", "10.252.0.0/24", "--cgroup-root", "/" + c.id,
 	}, more...)
 }
 
@@ -146,11 +154,13 @@ func (c *cluster) server() (int, error) {
 	return pid, nil
 }
 
-// client talks to the cluster over HTTPS as its administrator, without a limit
-// of its own on the rate. With alone it has a connection of its own; otherwise
-// all clients share one.
 func (c *cluster) client(contentType string, alone bool) (kubernetes.Interface, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(c.dir, "admin.kubeconfig"))
+	return newClient(c.kubeconfig(), contentType, alone)
+}
+
+// newClient is as side.client says.
+func newClient(kubeconfig, contentType string, alone bool) (kubernetes.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("read the cluster's kubeconfig: %w", err)
 	}

@@ -34,6 +34,18 @@
 // comes from upstream runs that differed: "yes" beats the faster one, "partly"
 // only the slower one.
 //
-// PROA_BIN_DIR names the folder with proa and its helpers. It needs root, ip,
+// # Beside upstream
+//
+// With -upstream, "make bench-upstream", the same is asked of two sides in one
+// run: Proa, and a cluster of upstream's parts of the same release (upstream.go,
+// on test/parts). What a side is stands in subject.go, what is asked of it in
+// operations.go, one line each; compare.go lets the sides do it in turns, round by
+// round, and ledger.go and ratios.go make the page and the chart of it. Each side
+// and all that it starts is in a cgroup of its own, whose CPU time is what a
+// noisy machine disturbs least. What a side cannot do is noted on the page, and
+// the rest is measured all the same; after -limit nothing more is begun.
+//
+// PROA_BIN_DIR names the folder with proa and its helpers, and in it upstream/
+// with a containerd for the other side. It needs root, ip,
 // nsenter and nft.
 package main

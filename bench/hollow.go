@@ -45,7 +45,7 @@ func (b *bench) measureHollow(ctx context.Context) error {
 	if err := b.namespace(ctx, hollowSpace); err != nil {
 		return err
 	}
-	wall, cpu, err := b.cost(func() error { return b.fillHollow(ctx) })
+	wall, cpu, err := b.cost(func() error { return b.fillHollow(ctx, b.plan.objects) })
 	if err != nil {
 		return err
 	}
@@ -60,17 +60,15 @@ func (b *bench) measureHollow(ctx context.Context) error {
 }
 
 // awaitNodes waits until so many nodes are Ready.
-func (b *bench) awaitNodes(ctx context.Context, n int) error {
+func (s *subject) awaitNodes(ctx context.Context, n int) error {
 	ready := map[string]bool{}
-	err := follow(ctx, b.client.CoreV1().Nodes().Watch, func(e watch.Event) bool {
+	err := follow(ctx, s.client.CoreV1().Nodes().Watch, func(e watch.Event) bool {
 		node, ok := e.Object.(*v1.Node)
 		if !ok {
 			return false
 		}
-		for _, c := range node.Status.Conditions {
-			if c.Type == v1.NodeReady && c.Status == v1.ConditionTrue && len(node.Spec.Taints) == 0 {
-				ready[node.Name] = true
-			}
+		if takesPods(node) {
+			ready[node.Name] = true
 		}
 		return len(ready) >= n
 	})
@@ -80,12 +78,22 @@ func (b *bench) awaitNodes(ctx context.Context, n int) error {
 	return nil
 }
 
+// takesPods says whether a node is ready and not tainted.
+func takesPods(node *v1.Node) bool {
+	for _, c := range node.Status.Conditions {
+		if c.Type == v1.NodeReady {
+			return c.Status == v1.ConditionTrue && len(node.Spec.Taints) == 0
+		}
+	}
+	return false
+}
+
 // fillHollow creates pods for hollow nodes and returns when all are Ready.
-func (b *bench) fillHollow(ctx context.Context) error {
-	pods := b.client.CoreV1().Pods(hollowSpace)
+func (s *subject) fillHollow(ctx context.Context, n int) error {
+	pods := s.client.CoreV1().Pods(hollowSpace)
 	created := make(chan error, 1)
 	go func() {
-		created <- parallel(ctx, b.plan.objects, b.plan.workers, func(ctx context.Context, i int) error {
+		created <- parallel(ctx, n, s.plan.workers, func(ctx context.Context, i int) error {
 			p := loadPod(fmt.Sprintf("hollow-%d", i))
 			p.Spec.SchedulerName = ""
 			p.Spec.NodeSelector = map[string]string{hollow.Label: "true"}
@@ -98,10 +106,10 @@ func (b *bench) fillHollow(ctx context.Context) error {
 		if p, ok := e.Object.(*v1.Pod); ok && isReady(e, p) {
 			ready[p.Name] = true
 		}
-		return len(ready) >= b.plan.objects
+		return len(ready) >= n
 	})
 	if err != nil {
-		err = fmt.Errorf("%d of %d pods are ready: %w", len(ready), b.plan.objects, err)
+		err = fmt.Errorf("%d of %d pods are ready: %w", len(ready), n, err)
 	}
 	return errors.Join(<-created, err)
 }

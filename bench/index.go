@@ -9,13 +9,12 @@ import (
 	"time"
 )
 
-// write puts the page of a run into the folder, in place of another of the same
-// day, and makes the folder's index anew.
-func write(dir string, date time.Time, page string) error {
+// write puts the page of a run into the folder, in place of another of its name, and makes the folder's index anew.
+func write(dir, name, page string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the folder of the results: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, date.Format(time.DateOnly)+".md"), []byte(page), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name+".md"), []byte(page), 0o644); err != nil {
 		return fmt.Errorf("write the result: %w", err)
 	}
 	entries, err := os.ReadDir(dir)
@@ -36,15 +35,15 @@ func write(dir string, date time.Time, page string) error {
 func index(names []string) string {
 	var days []string
 	for _, n := range names {
-		day, found := strings.CutSuffix(n, ".md")
-		if _, err := time.Parse(time.DateOnly, day); found && err == nil {
-			days = append(days, day)
+		page, found := strings.CutSuffix(n, ".md")
+		if _, err := time.Parse(time.DateOnly, strings.TrimSuffix(page, comparisonSuffix)); found && err == nil {
+			days = append(days, page)
 		}
 	}
 	slices.Sort(days)
 	slices.Reverse(days)
 	var b strings.Builder
-	b.WriteString("# Benchmarks\n\nWhat `make bench` measured, newest first. It writes these pages; what it\nmeasures and how is in [bench/doc.go](../../bench/doc.go).\n\n")
+	b.WriteString("# Benchmarks\n\nWhat `make bench` measured, and `make bench-upstream` beside upstream, newest first.\nThey write these pages; what they measure and how is in [bench/doc.go](../../bench/doc.go).\n\n")
 	for _, d := range days {
 		fmt.Fprintf(&b, "- [%s](%s.md)\n", d, d)
 	}

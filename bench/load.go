@@ -21,7 +21,11 @@ var loadSpaces = [2]string{"load-a", "load-b"}
 func loadPod(name string) *v1.Pod {
 	return &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: name, Labels: map[string]string{"app": "load", "tier": "backend", "pod-template-hash": "5d4f8c7b9"},
+			Name: name, Labels: map[string]string{
+				"app": "load", "tier": "backend", "pod-template-hash": "5d4f8c7b9",
+				// A tenth of the pods have the same.
+				"slot": name[len(name)-1:],
+			},
 		},
 		Spec: v1.PodSpec{
 			SchedulerName: "none",
@@ -43,6 +47,33 @@ func place(i int) (namespace, name string) {
 	return loadSpaces[i%2], fmt.Sprintf("load-%d", i)
 }
 
+func (s *subject) createPod(ctx context.Context, ns, name string) error {
+	_, err := s.client.CoreV1().Pods(ns).Create(ctx, loadPod(name), metav1.CreateOptions{})
+	return err
+}
+
+func (s *subject) getPod(ctx context.Context, ns, name string) error {
+	_, err := s.client.CoreV1().Pods(ns).Get(ctx, name, metav1.GetOptions{})
+	return err
+}
+
+func (s *subject) patchPod(ctx context.Context, ns, name string) error {
+	patch := []byte(`{"metadata":{"annotations":{"bench":"patched"}}}`)
+	_, err := s.client.CoreV1().Pods(ns).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	return err
+}
+
+// applyPod applies, on the server's side, what it has not applied before.
+func (s *subject) applyPod(ctx context.Context, ns, name string) error {
+	apply := fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q,"labels":{"applied":"yes"}}}`, name)
+	_, err := s.client.CoreV1().Pods(ns).Patch(ctx, name, types.ApplyPatchType, apply, metav1.PatchOptions{FieldManager: "bench"})
+	return err
+}
+
+func (s *subject) deletePod(ctx context.Context, ns, name string) error {
+	return s.client.CoreV1().Pods(ns).Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
+}
+
 // measureLoad works on many pods: create, get, patch, list, delete.
 func (b *bench) measureLoad(ctx context.Context) error {
 	for _, ns := range loadSpaces {
@@ -50,10 +81,7 @@ func (b *bench) measureLoad(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := b.operation(ctx, "create", createRate, createCPU, func(ctx context.Context, ns, name string) error {
-		_, err := b.client.CoreV1().Pods(ns).Create(ctx, loadPod(name), metav1.CreateOptions{})
-		return err
-	}); err != nil {
+	if err := b.operation(ctx, "create", createRate, createCPU, b.createPod); err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
 	if err := pause(ctx, settle); err != nil {
@@ -67,25 +95,16 @@ func (b *bench) measureLoad(ctx context.Context) error {
 	if err := b.profileHeap(ctx, "created"); err != nil {
 		return err
 	}
-	if err := b.operation(ctx, "get", getRate, getCPU, func(ctx context.Context, ns, name string) error {
-		_, err := b.client.CoreV1().Pods(ns).Get(ctx, name, metav1.GetOptions{})
-		return err
-	}); err != nil {
+	if err := b.operation(ctx, "get", getRate, getCPU, b.getPod); err != nil {
 		return fmt.Errorf("get: %w", err)
 	}
-	patch := []byte(`{"metadata":{"annotations":{"bench":"patched"}}}`)
-	if err := b.operation(ctx, "patch", patchRate, patchCPU, func(ctx context.Context, ns, name string) error {
-		_, err := b.client.CoreV1().Pods(ns).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
-		return err
-	}); err != nil {
+	if err := b.operation(ctx, "patch", patchRate, patchCPU, b.patchPod); err != nil {
 		return fmt.Errorf("patch: %w", err)
 	}
 	if err := b.measureLists(ctx); err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
-	if err := b.operation(ctx, "delete", deleteRate, deleteCPU, func(ctx context.Context, ns, name string) error {
-		return b.client.CoreV1().Pods(ns).Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
-	}); err != nil {
+	if err := b.operation(ctx, "delete", deleteRate, deleteCPU, b.deletePod); err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
 	return nil
@@ -97,10 +116,8 @@ func (b *bench) operation(ctx context.Context, name string, rate, cpu figure, f 
 	n := b.plan.objects
 	profiled := b.profileCPU(ctx, name)
 	wall, used, err := b.cost(func() error {
-		return parallel(ctx, n, b.plan.workers, func(ctx context.Context, i int) error {
-			ns, name := place(i)
-			return f(ctx, ns, name)
-		})
+		_, err := b.each(ctx, 0, n, f)
+		return err
 	})
 	if err != nil {
 		return err

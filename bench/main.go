@@ -22,6 +22,11 @@ type options struct {
 	// steps are those that run, profiles where profiles of the server go.
 	steps    *regexp.Regexp
 	profiles string
+	// upstream is the folder of upstream's programs: they are measured beside
+	// Proa then, for no longer than limit, and a chart goes into the readme.
+	upstream string
+	limit    time.Duration
+	readme   string
 }
 
 // plan says how much is measured.
@@ -36,6 +41,13 @@ type plan struct {
 	watchers int
 	events   int // events that each watcher receives
 	hollow   int // nodes without containers
+
+	// Beside upstream only:
+	rounds       int // of requests, lists and watches, which share the objects
+	bursts       int // of pods at once
+	fanOuts      []fanOut
+	hollowRounds int
+	hollowPods   int
 }
 
 func fullPlan() plan {
@@ -50,6 +62,23 @@ func quickPlan() plan {
 		starts: 1, singles: 3, burst: 10, idle: 3 * time.Second,
 		objects: 1_000, workers: 64, lists: 5, watchers: 20, events: 100, hollow: 500,
 	}
+}
+
+// besideUpstream is the plan of a comparison, which has less time for each side.
+func besideUpstream(quick bool) plan {
+	if quick {
+		p := quickPlan()
+		p.starts, p.lists, p.rounds, p.bursts, p.hollowRounds = 1, 2, 2, 1, 1
+		p.fanOuts = []fanOut{{1, 50}, {20, 20}, {100, 10}}
+		p.hollow, p.hollowPods = 200, 500
+		return p
+	}
+	p := fullPlan()
+	p.objects, p.lists, p.rounds, p.bursts, p.hollowRounds = 5_000, 4, 5, 2, 2
+	p.fanOuts = []fanOut{{1, 200}, {100, 200}, {1_000, 50}}
+	p.hollowPods = 10_000
+	p.idle = 5 * time.Minute
+	return p
 }
 
 func main() {
@@ -70,6 +99,9 @@ func run(ctx context.Context, args []string) error {
 	if o.room == "" {
 		return runInRoom(ctx, args)
 	}
+	if o.upstream != "" {
+		return compareAll(ctx, o)
+	}
 	return measureAll(ctx, o)
 }
 
@@ -82,6 +114,10 @@ func parse(args []string) (options, error) {
 	fl.BoolVar(&o.pods, "pods", false, "measure starts, rest and pods only")
 	steps := fl.String("steps", "", "`regexp` of the names of steps to run (default all)")
 	fl.StringVar(&o.profiles, "profiles", "", "`folder` for profiles of the server under each load (default: none are taken)")
+	fl.StringVar(&o.upstream, "upstream", "", "`folder` of upstream's programs, to measure beside Proa (default: Proa alone)")
+	fl.DurationVar(&o.limit, "limit", 17*time.Minute, "`time` after which a comparison begins nothing more")
+	fl.StringVar(&o.readme, "readme", "", "`page` that a chart of the comparison goes into (default: none)")
+	idle := fl.Duration("idle", 0, "`time` for which a comparison looks at the sides at rest (default 5m; with -quick 3s)")
 	fl.StringVar(&o.room, "room", "", "network `namespace` this process is in already (for its own use)")
 	if err := fl.Parse(args); err != nil {
 		return o, err
@@ -93,6 +129,12 @@ func parse(args []string) (options, error) {
 	o.plan = fullPlan()
 	if quick {
 		o.plan = quickPlan()
+	}
+	if o.upstream != "" {
+		o.plan = besideUpstream(quick)
+		if *idle > 0 {
+			o.plan.idle = *idle
+		}
 	}
 	switch {
 	case fl.NArg() > 0:

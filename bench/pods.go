@@ -85,14 +85,14 @@ func (b *bench) measureBurst(ctx context.Context) error {
 // have by default. It measures from the first create until all were seen Ready,
 // and from the first delete until all were seen gone. While they are Ready it
 // calls meanwhile, if there is one.
-func (b *bench) lives(ctx context.Context, names []string, meanwhile func() error) (l life, err error) {
-	pods := b.client.CoreV1().Pods(containerSpace)
+func (s *subject) lives(ctx context.Context, names []string, meanwhile func() error) (l life, err error) {
+	pods := s.client.CoreV1().Pods(containerSpace)
 	w, err := pods.Watch(ctx, metav1.ListOptions{})
 	if err != nil {
 		return l, fmt.Errorf("watch pods: %w", err)
 	}
 	defer w.Stop()
-	l.ready, l.readyCPU, err = b.costOfAll(func() error {
+	l.ready, l.readyCPU, err = s.costOfAll(func() error {
 		if err := parallel(ctx, len(names), len(names), func(ctx context.Context, i int) error {
 			_, err := pods.Create(ctx, helloPod(names[i]), metav1.CreateOptions{})
 			return err
@@ -109,7 +109,7 @@ func (b *bench) lives(ctx context.Context, names []string, meanwhile func() erro
 			return l, err
 		}
 	}
-	l.gone, l.goneCPU, err = b.costOfAll(func() error {
+	l.gone, l.goneCPU, err = s.costOfAll(func() error {
 		if err := parallel(ctx, len(names), len(names), func(ctx context.Context, i int) error {
 			return pods.Delete(ctx, names[i], metav1.DeleteOptions{})
 		}); err != nil {
@@ -122,8 +122,8 @@ func (b *bench) lives(ctx context.Context, names []string, meanwhile func() erro
 
 // costOfAll runs f and returns the time it took and the CPU time of the server,
 // of all that it has started, and of the pods.
-func (b *bench) costOfAll(f func() error) (wall, cpu time.Duration, err error) {
-	before, err := b.cluster.cpu.used()
+func (s *subject) costOfAll(f func() error) (wall, cpu time.Duration, err error) {
+	before, err := s.accounting().used()
 	if err != nil {
 		return 0, 0, err
 	}
@@ -132,7 +132,7 @@ func (b *bench) costOfAll(f func() error) (wall, cpu time.Duration, err error) {
 		return 0, 0, err
 	}
 	wall = time.Since(start)
-	after, err := b.cluster.cpu.used()
+	after, err := s.accounting().used()
 	return wall, after - before, err
 }
 

@@ -37,6 +37,5 @@ func (b *bench) connect() (err error) {
 	if b.server, err = b.cluster.server(); err != nil {
 		return err
 	}
-	b.client, err = b.cluster.client(protobuf, false)
-	return err
+	return b.subject.connect()
 }

@@ -19,41 +19,13 @@ func (b *bench) measureWatch(ctx context.Context) error {
 	if err := b.namespace(ctx, watchSpace); err != nil {
 		return err
 	}
-	pods := b.client.CoreV1().Pods(watchSpace)
-	list, err := pods.List(ctx, metav1.ListOptions{})
+	streams, err := b.openWatches(ctx, b.plan.watchers)
+	defer closeAll(streams)
 	if err != nil {
-		return fmt.Errorf("list: %w", err)
+		return err
 	}
-	streams := make([]io.ReadCloser, b.plan.watchers)
-	defer func() {
-		for _, s := range streams {
-			if s != nil {
-				s.Close()
-			}
-		}
-	}()
-	for i := range streams {
-		if streams[i], err = b.openWatch(ctx, list.ResourceVersion); err != nil {
-			return fmt.Errorf("watch: %w", err)
-		}
-	}
-	received := make(chan error, 1)
 	profiled := b.profileCPU(ctx, "watch")
-	wall, used, err := b.cost(func() error {
-		go func() {
-			received <- parallel(ctx, len(streams), len(streams), func(_ context.Context, i int) error {
-				return readFrames(streams[i], b.plan.events)
-			})
-		}()
-		err := parallel(ctx, b.plan.events, b.plan.workers, func(ctx context.Context, i int) error {
-			_, err := pods.Create(ctx, loadPod(fmt.Sprintf("watched-%d", i)), metav1.CreateOptions{})
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("create: %w", err)
-		}
-		return <-received
-	})
+	wall, used, err := b.cost(func() error { return b.fanOut(ctx, streams, "watched", b.plan.events) })
 	if err != nil {
 		return err
 	}
@@ -63,9 +35,52 @@ func (b *bench) measureWatch(ctx context.Context) error {
 	return profiled()
 }
 
+// openWatches begins so many watches after all that there is. What was opened is
+// returned with the error, too.
+func (s *subject) openWatches(ctx context.Context, n int) ([]io.ReadCloser, error) {
+	list, err := s.client.CoreV1().Pods(watchSpace).List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return nil, fmt.Errorf("list: %w", err)
+	}
+	var streams []io.ReadCloser
+	for range n {
+		stream, err := s.openWatch(ctx, list.ResourceVersion)
+		if err != nil {
+			return streams, fmt.Errorf("watch: %w", err)
+		}
+		streams = append(streams, stream)
+	}
+	return streams, nil
+}
+
+func closeAll(streams []io.ReadCloser) {
+	for _, s := range streams {
+		s.Close()
+	}
+}
+
+// fanOut creates pods, and returns when every watcher has seen all of them.
+func (s *subject) fanOut(ctx context.Context, streams []io.ReadCloser, prefix string, events int) error {
+	received := make(chan error, 1)
+	go func() {
+		received <- parallel(ctx, len(streams), len(streams), func(_ context.Context, i int) error {
+			return readFrames(streams[i], events)
+		})
+	}()
+	err := parallel(ctx, events, s.plan.workers, func(ctx context.Context, i int) error {
+		_, err := s.client.CoreV1().Pods(watchSpace).Create(ctx, loadPod(fmt.Sprintf("%s-%d", prefix, i)), metav1.CreateOptions{})
+		return err
+	})
+	if err != nil {
+		closeAll(streams) // ends those who read
+		return errors.Join(fmt.Errorf("create: %w", err), <-received)
+	}
+	return <-received
+}
+
 // openWatch returns the body of a watch that the server has accepted.
-func (b *bench) openWatch(ctx context.Context, from string) (io.ReadCloser, error) {
-	client, err := b.cluster.client(protobuf, true)
+func (s *subject) openWatch(ctx context.Context, from string) (io.ReadCloser, error) {
+	client, err := s.side.client(protobuf, true)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -83,7 +82,9 @@ func (c *cluster) startAll() {
 	c.t.Helper()
 	env := runtimetest.Start(c.t)
 	c.Runtime, c.CgroupRoot = env.Endpoint(), env.CgroupParent
-	c.makeCgroup(env.CgroupParent)
+	if err := parts.MakeCgroup(env.CgroupParent); err != nil {
+		c.t.Fatal(err)
+	}
 	c.startAPI()
 	for _, p := range parts.All[1:] {
 		if _, err := c.Start(p); err != nil {
@@ -101,27 +102,6 @@ func (c *cluster) startAPI() {
 		c.t.Fatal(err)
 	}
 	c.client = c.connect()
-}
-
-// makeCgroup makes the cgroup below which the pods run, which upstream's kubelet
-// wants to find. It goes with the runtime.
-func (c *cluster) makeCgroup(name string) {
-	c.t.Helper()
-	roots := []string{"/sys/fs/cgroup"}
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err != nil {
-		// Version 1: one hierarchy for each set of controllers.
-		if roots, err = filepath.Glob("/sys/fs/cgroup/*"); err != nil {
-			c.t.Fatal(err)
-		}
-	}
-	for _, root := range roots {
-		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err != nil {
-			continue
-		}
-		if err := os.MkdirAll(filepath.Join(root, name), 0o755); err != nil {
-			c.t.Fatal(err)
-		}
-	}
 }
 
 func (c *cluster) connect() kubernetes.Interface {
