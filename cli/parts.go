@@ -117,6 +117,18 @@ func newAgent() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "agent", GroupID: "parts", Args: cobra.NoArgs,
 		Short: "Run a node with its own container runtime, for a cluster elsewhere",
+		Long: `Run a node with its own container runtime, for a cluster elsewhere.
+
+The kubeconfig must be that of the node: a client certificate of the user
+system:node:NAME in the group system:nodes. The agent renews it in time, if the
+cluster approves and signs requests of nodes.
+
+A node may read neither other nodes nor the endpoints of services. For routes to
+the pods of other nodes and for cluster IPs it needs a second identity that may,
+such as the one of kube-proxy (a file proxy.kubeconfig lies beside a Proa
+server's data): give it with --network-kubeconfig. Without it, pods of this node
+reach each other and what is outside of the cluster, but no services; with
+--cni none and a proxy of another make neither is missed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			n := notify.open()
 			defer n.close()
@@ -129,6 +141,7 @@ func newAgent() *cobra.Command {
 	}
 	f.addServer(cmd)
 	notify.add(cmd)
+	cmd.Flags().StringVar(&f.config.Network.Kubeconfig, "network-kubeconfig", "", "`file` by which nodes and endpoints are followed, for routes and services (default: none)")
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "`file` that says how to reach the API server")
 	if err := cmd.MarkFlagRequired("kubeconfig"); err != nil {
 		panic(err) // the flag was defined above

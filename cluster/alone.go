@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/tls"
@@ -25,6 +26,7 @@ import (
 	"proa/controller"
 	"proa/controller/certificates"
 	"proa/node"
+	"proa/node/identity"
 )
 
 // The parts that run alone reach the API server by a kubeconfig, whichever
@@ -234,18 +236,41 @@ func (a *SchedulerAlone) Run(ctx context.Context) error {
 // RunKubelet runs a node agent on a container runtime that is there already.
 // Client is filled in from the kubeconfig.
 func RunKubelet(ctx context.Context, kubeconfig string, c node.Config) error {
+	p := newParts(ctx)
 	if kubeconfig != "" {
-		_, client, err := remote(kubeconfig, "kubelet")
+		access, client, err := remote(kubeconfig, "kubelet")
 		if err != nil {
 			return err
 		}
-		c.Client = client
+		if c.Client = client; c.Kubelet.RotateCertificates {
+			if c.Client, err = keepIdentity(p, cmp.Or(c.Root, node.DefaultRoot), access, client, c.Log); err != nil {
+				return err
+			}
+		}
 	}
 	agent, err := node.New(c)
 	if err != nil {
-		return fmt.Errorf("node agent: %w", err)
+		p.fail(fmt.Errorf("node agent: %w", err))
+	} else {
+		p.run("node agent", agent.Run)
 	}
-	return agent.Run(ctx)
+	return p.wait()
+}
+
+// keepIdentity renews the client certificate of a node as one of the parts, and
+// returns a client that uses the newest. Where access is by something else, it is
+// for those to renew who gave it, and the client stays as it is.
+func keepIdentity(p *parts, root string, access *rest.Config, client kubernetes.Interface, log *slog.Logger) (kubernetes.Interface, error) {
+	who, err := identity.Open(identity.Config{Access: access, Dir: filepath.Join(root, "pki")})
+	if errors.Is(err, identity.ErrNotANode) {
+		log.Info("this node does not renew its access to the API server", "reason", err)
+		return client, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.run("client certificate", who.Run)
+	return kubernetes.NewForConfig(who.Access())
 }
 
 // RunAgent runs a node with the embedded runtime that belongs to the cluster of
@@ -271,6 +296,9 @@ func RunAgent(ctx context.Context, c *Config, kubeconfig string, notify *Notifie
 		return err
 	}
 	p := newParts(ctx)
+	if client, err = keepIdentity(p, c.Node.Root, access, client, log); err != nil {
+		return err
+	}
 	s := &server{config: c, notify: notify, log: log, parts: p}
 	if err := s.runAgent(p.context(), access, client, network); err != nil {
 		p.fail(err)

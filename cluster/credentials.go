@@ -38,13 +38,19 @@ func (c *Config) partCredentials() map[string]pki.Spec {
 // a part reads them again when the authority has renewed them, and need not be
 // started anew.
 func (s *server) writePartKubeconfig(path string, spec pki.Spec) error {
-	leaf, err := s.authority.Leaf(spec)
+	return writeKubeconfigOfFiles(path, s.authority, s.config.PKIDir(), spec, s.url())
+}
+
+// writeKubeconfigOfFiles writes a kubeconfig that names the files in which an
+// authority keeps a certificate.
+func writeKubeconfigOfFiles(path string, authority *pki.Authority, dir string, spec pki.Spec, url string) error {
+	leaf, err := authority.Leaf(spec)
 	if err != nil {
 		return err
 	}
-	k := leaf.Kubeconfig(ContextName, s.url())
+	k := leaf.Kubeconfig(ContextName, url)
 	k.Cert, k.Key = nil, nil
-	file := filepath.Join(s.config.PKIDir(), filepath.FromSlash(spec.File))
+	file := filepath.Join(dir, filepath.FromSlash(spec.File))
 	k.CertFile, k.KeyFile = file+".crt", file+".key"
 	return k.Write(path)
 }

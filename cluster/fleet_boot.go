@@ -167,8 +167,9 @@ func agentConfig(c *Config) string     { return filepath.Join(c.DataDir, "config
 func agentKubeconfig(c *Config) string { return filepath.Join(c.DataDir, "pki", "kubelet.kubeconfig") }
 
 // identify writes what a node is told: its configuration, and its own ways into
-// the cluster, which are those of a node and never the operator's. The certificate that it
-// serves with it gets from the cluster's signers.
+// the cluster, which are those of a node and never the operator's. Its client
+// certificate it renews itself, and the one that it serves with it gets from the
+// cluster's signers. That of its network, which all nodes share, the server renews.
 func (f *fleet) identify(n *fleetNode, c *Config, authority *pki.Authority, url string) error {
 	data, err := yaml.Marshal(c)
 	if err != nil {
@@ -177,14 +178,12 @@ func (f *fleet) identify(n *fleetNode, c *Config, authority *pki.Authority, url 
 	if err := replaceFile(agentConfig(c), data); err != nil {
 		return err
 	}
-	for file, spec := range map[string]pki.Spec{agentKubeconfig(c): pki.Node(n.Name), c.Network.Kubeconfig: pki.Proxy()} {
-		leaf, err := authority.Leaf(spec)
-		if err != nil {
-			return err
-		}
-		if err := leaf.Kubeconfig(ContextName, url).Write(file); err != nil {
-			return err
-		}
+	leaf, err := authority.Leaf(pki.Node(n.Name))
+	if err != nil {
+		return err
 	}
-	return nil
+	if err := leaf.Kubeconfig(ContextName, url).Write(agentKubeconfig(c)); err != nil {
+		return err
+	}
+	return writeKubeconfigOfFiles(c.Network.Kubeconfig, authority, f.config.PKIDir(), pki.Proxy(), url)
 }

@@ -1,12 +1,20 @@
 package e2e
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -14,7 +22,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
 
+	"proa/pki"
 	"proa/runtime/images"
 )
 
@@ -69,7 +79,11 @@ func TestNodes(t *testing.T) {
 	f.serve(names)
 	f.importImage(names)
 	f.addAndRemove()
-	f.lose("node-3", func() { c.node("stop", "node-3") }, func() { c.node("start", "node-3") })
+	f.lose("node-3", func() { c.node("stop", "node-3") }, func() {
+		renewed := f.age("node-3")
+		c.node("start", "node-3")
+		renewed()
+	})
 	f.lose("node-2", func() { c.node("partition", "node-2") }, func() { c.node("heal", "node-2") })
 	f.reach(names)
 	f.killServer(names)
@@ -336,6 +350,51 @@ func (f fleetUser) lose(name string, away, back func()) {
 	f.kubectl("rollout", "status", "deployment/spread", "--timeout=80s")
 	if len(on(f.pods("app=spread"))) == 0 {
 		f.t.Errorf("no pod comes back to %s", name)
+	}
+}
+
+// age gives a node that is down a client certificate of which most of the life is
+// over. renewed waits until it has asked for another and uses it.
+func (f fleetUser) age(name string) (renewed func()) {
+	f.t.Helper()
+	authority, err := pki.Open(filepath.Join(f.dir, "d", "pki"), clock.RealClock{})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	ca, signer := authority.Signer()
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "system:node:" + name, Organization: []string{"system:nodes"}},
+		NotBefore: time.Now().Add(-50 * time.Minute), NotAfter: time.Now().Add(5 * time.Minute),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, ca, &key.PublicKey, signer)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	bytes, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	old := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: bytes})...)
+	file := filepath.Join(f.dir, "d", "nodes", name, "kubelet", "pki", "kubelet-client-current.pem")
+	if err := os.WriteFile(file, old, 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+	return func() {
+		f.t.Helper()
+		eventually(f.t, func() string {
+			if now, err := os.ReadFile(file); err != nil || string(now) == string(old) {
+				return fmt.Sprintf("the client certificate of %s is not renewed: %v", name, err)
+			}
+			return ""
+		})
+		lines := f.kubectl("get", "csr", "--field-selector", "spec.signerName=kubernetes.io/kube-apiserver-client-kubelet")
+		if !strings.Contains(lines, "system:node:"+name) || !strings.Contains(lines, "Approved,Issued") {
+			f.t.Errorf("the requests for client certificates are\n%s", lines)
+		}
 	}
 }
 

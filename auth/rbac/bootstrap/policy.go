@@ -49,6 +49,9 @@ func clusterBindings() []*rbacv1.ClusterRoleBinding {
 		clusterBinding("system:public-info-viewer", group(auth.GroupAuthenticated), group(auth.GroupUnauthenticated)),
 		clusterBinding("system:node-proxier", user(proxy)),
 		clusterBinding("system:kube-controller-manager", user(controllerManager)),
+		// A node renews its own client certificate. Upstream leaves this binding
+		// to those who set a cluster up.
+		clusterBinding("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", group(auth.GroupNodes)),
 		clusterBinding("system:kube-dns", account("kube-dns")),
 		clusterBinding("system:kube-scheduler", user(scheduler)),
 		clusterBinding("system:volume-scheduler", user(scheduler)),
