@@ -31,6 +31,7 @@ import (
 	"proa/controller/endpointslice"
 	"proa/controller/endpointslicemirroring"
 	"proa/controller/garbage"
+	"proa/controller/job"
 	"proa/controller/namespace"
 	"proa/controller/nodeipam"
 	"proa/controller/nodelifecycle"
@@ -76,6 +77,7 @@ func Controllers(c ControllersConfig) []controller.Definition {
 		nodelifecycle.Definition(c.NodeGracePeriod),
 		tainteviction.Definition(),
 		garbage.Definition(),
+		job.Definition(),
 		clusterroleaggregation.Definition(),
 		resourcequota.Definition(),
 		protection.Claims(),
