@@ -166,6 +166,7 @@ func (c *Cache) applyOne(ch change, woken []*topic) []*topic {
 		}
 		c.objects.put(ch.entry, prev)
 	}
+	c.hub.guard.keep(prev)
 	if prev != nil && prev.Err != nil {
 		c.corrupt--
 	}

@@ -14,7 +14,8 @@
 // An [Entry] is one object at one revision. It is immutable and shared by all
 // readers: the decoded object, the bytes it was stored as, and whatever wire
 // forms were made of it, each once ([Entry.Encoding]). Nobody may change an
-// object that came from here; make a copy first.
+// object that came from here; make a copy first. Tests hold everybody to it
+// ([Hub.Mutated]).
 //
 // Writes go through the cache too ([Cache.Create], [Cache.Update],
 // [Cache.Delete]): they go straight to the store, and the object that was just

@@ -27,6 +27,7 @@ type Hub struct {
 	watch     atomic.Pointer[store.Watch]
 	encodings encodingBudget
 	offers    offers
+	guard     guard
 	pool      *intern.Pool  // nil: nothing is shared
 	pastReads chan struct{} // bounds reads of old revisions from the store
 
@@ -55,6 +56,7 @@ func NewHub(s store.Store, codec Codec, o Options) *Hub {
 		running:   make(chan struct{}),
 	}
 	h.encodings.limit = h.opts.EncodingBytes
+	h.guard.limit = h.opts.Guard
 	h.offers.init()
 	if h.opts.InternParts > 0 {
 		h.pool = intern.New(h.opts.InternParts)
@@ -151,6 +153,9 @@ func (h *Hub) Run(ctx context.Context) error {
 		began := h.opts.Now()
 		err := h.follow(ctx)
 		if ctx.Err() != nil {
+			if guarded > 0 {
+				h.report()
+			}
 			return ctx.Err()
 		}
 		if h.opts.Now().Sub(began) > lastRetry {

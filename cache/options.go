@@ -64,6 +64,12 @@ type Options struct {
 	// objects, are remembered so that equal ones are shared (16384; negative:
 	// none).
 	InternParts int
+	// Guard is how many objects that were replaced or removed are kept, so that
+	// [Hub.Mutated] sees whether somebody changed them in place. It costs their
+	// memory and an encoding of each, and is meant for tests (none, but 4096 in
+	// programs built with the race detector, which log what they find when they
+	// end).
+	Guard int
 }
 
 func (o Options) complete() Options {
@@ -103,5 +109,6 @@ func (o Options) complete() Options {
 	defTime(&o.WaitTimeout, 3*time.Second)
 	def64(&o.EncodingBytes, 32<<20)
 	def(&o.InternParts, 16384)
+	def(&o.Guard, guarded)
 	return o
 }

@@ -60,6 +60,7 @@ type apiConfig struct {
 	bootstrap *bootstrapping
 	clock     clock.WithTicker
 	managed   *managed.Tracker // nil: one of its own
+	guard     int              // of replaced objects, for tests
 	log       *slog.Logger
 }
 
@@ -70,7 +71,7 @@ const storeCheck = 2 * time.Second
 // this returns.
 func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	table := builtin.Table()
-	hub := cache.NewHub(c.store, codec.Storage{}, cache.Options{Log: c.log, Now: c.clock.Now})
+	hub := cache.NewHub(c.store, codec.Storage{}, cache.Options{Log: c.log, Now: c.clock.Now, Guard: c.guard})
 	// Before the hub runs, so that watches of the last process can resume here.
 	// Events are many, and seldom read: they wait until somebody asks.
 	for _, def := range table.View().Definitions {

@@ -30,7 +30,9 @@ type ControlPlane struct {
 	Seed uint64
 	// Managed may be shared by control planes that follow each other.
 	Managed *managed.Tracker
-	Log     *slog.Logger
+	// Guard is that of cache.Options.
+	Guard int
+	Log   *slog.Logger
 	// Answering is called when requests are answered, before what every cluster
 	// has is made.
 	Answering func(http.Handler, *cache.Hub)
@@ -51,7 +53,7 @@ func (c *ControlPlane) start(ctx context.Context, s *server) error {
 	var err error
 	if s.api, err = startAPI(ctx, s.parts, apiConfig{
 		store: c.Store, authority: c.Authority, serviceIP: services.Addr().Next().String(), services: services, bootstrap: bootstrap,
-		clock: c.Clock, managed: c.Managed, log: c.Log,
+		clock: c.Clock, managed: c.Managed, guard: c.Guard, log: c.Log,
 	}); err != nil {
 		return err
 	}

@@ -120,13 +120,9 @@ func Self[T any](_, obj T, _ bool) []Key {
 // Run starts the workers once every watched informer has delivered its first
 // list, and returns when ctx has ended and the last worker is done.
 func (l *Loop[K]) Run(ctx context.Context) error {
-	defer func() {
-		for _, remove := range l.handlers {
-			remove()
-		}
-	}()
+	// Also where a worker saw the end of ctx before the queue was told of it.
+	defer l.Close()
 	if !cache.WaitForCacheSync(ctx.Done(), l.synced...) {
-		l.queue.ShutDown()
 		return ctx.Err()
 	}
 	stop := context.AfterFunc(ctx, l.queue.ShutDown)
@@ -140,6 +136,15 @@ func (l *Loop[K]) Run(ctx context.Context) error {
 	}
 	wg.Wait()
 	return nil
+}
+
+// Close gives back what a loop holds. Run does so when it returns; only who may
+// not come to Run need call it. It may be called again.
+func (l *Loop[K]) Close() {
+	for _, remove := range l.handlers {
+		remove()
+	}
+	l.queue.ShutDown()
 }
 
 func (l *Loop[K]) next(ctx context.Context) bool {

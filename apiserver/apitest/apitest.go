@@ -118,6 +118,9 @@ func Start(t testing.TB, options ...Option) *Env {
 	if s.config.Log == nil {
 		s.config.Log = slog.New(slog.DiscardHandler)
 	}
+	if s.hub.Guard == 0 {
+		s.hub.Guard = 4096
+	}
 	hub := cache.NewHub(s.store, codec.Storage{}, s.hub)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

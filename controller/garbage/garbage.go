@@ -76,6 +76,9 @@ func (c *collector) add(w work) {
 // Run implements controller.Controller.
 func (c *collector) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	// The first look at the resources may be cut short.
+	defer c.check.Close()
+	defer c.orphan.Close()
 	defer c.resources.close()
 	defer cancel()
 	if err := c.resources.first(ctx); err != nil {

@@ -153,7 +153,7 @@ func (w *world) runPlane(ctx context.Context, r *randv2.Rand) {
 	})
 	var hub *cache.Hub
 	plane := &cluster.ControlPlane{
-		Store: g, Authority: w.pki, Clock: w.clock, Seed: w.plan.seed, Managed: tracker(), Log: w.log.With("plane", n),
+		Store: g, Authority: w.pki, Clock: w.clock, Seed: w.plan.seed, Managed: tracker(), Guard: 1024, Log: w.log.With("plane", n),
 		Answering: func(h http.Handler, c *cache.Hub) {
 			hub = c
 			w.network.connect(ctx, h)
