@@ -274,7 +274,7 @@ func (a *Agent) build(ctx context.Context) (err error) {
 		return err
 	}
 	a.registrar = &register.Registrar{
-		Changed: a.node.set, Pressure: a.pressure, Ready: func() { close(a.nodeReady) },
+		Changed: a.nodeChanged, Pressure: a.pressure, Ready: func() { close(a.nodeReady) },
 		Client: a.cfg.Client, Config: a.facts, Machine: a.machine, Runtime: a.runtimeFacts,
 		Register: *k.RegisterNode, Event: a.events.onNode,
 		Check: k.NodeStatusUpdateFrequency.Duration, Report: k.NodeStatusReportFrequency.Duration,

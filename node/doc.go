@@ -16,6 +16,7 @@
 //	admit     the node's own check of each pod
 //	evict     reclaims memory and disk by ending pods
 //	server    the HTTPS API on 10250
+//	resize    what pods were granted, and changing it while they run
 //	volume, image, cgroup, cri, logs      what containers are made of
 //
 // The agent needs a container runtime and nothing else. Without an API server,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 
 	"proa/node/admit"
@@ -31,6 +32,16 @@ func (v *nodeView) get() *v1.Node {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.node
+}
+
+// nodeChanged takes the newest Node. More to allocate may be enough for a resize
+// that was put off.
+func (a *Agent) nodeChanged(n *v1.Node) {
+	before := a.node.get().Status.Allocatable
+	a.node.set(n)
+	if !equality.Semantic.DeepEqual(before, n.Status.Allocatable) {
+		a.workers.RetryResizes()
+	}
 }
 
 // expectedNode is the Node as it will be registered, to judge static pods by

@@ -46,9 +46,11 @@ func amountsOf(list v1.ResourceList) amounts {
 // containers and the sum of its others, with overhead, and what it has been
 // allocated already where that is more.
 func requestOf(pod *v1.Pod) (request, scored amounts) {
-	request = amountsOf(helpers.PodRequests(pod, helpers.PodResourcesOptions{UseStatusResources: true}))
+	request = amountsOf(helpers.PodRequests(pod, helpers.PodResourcesOptions{
+		UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true,
+	}))
 	scored = amountsOf(helpers.PodRequests(pod, helpers.PodResourcesOptions{
-		UseStatusResources: true,
+		UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true,
 		NonMissingContainerRequests: v1.ResourceList{
 			v1.ResourceCPU:    *resource.NewMilliQuantity(defaultCPU, resource.DecimalSI),
 			v1.ResourceMemory: *resource.NewQuantity(defaultMemory, resource.BinarySI),

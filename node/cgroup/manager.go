@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -167,6 +168,23 @@ func (m *Manager) EnsurePod(pod *corev1.Pod) (parent string, err error) {
 		return "", err
 	}
 	return n.path(m.cfg.Driver), nil
+}
+
+// MemoryUsage is how much memory the pod uses, in bytes.
+func (m *Manager) MemoryUsage(pod *corev1.Pod) (uint64, error) {
+	paths, err := m.paths(m.podName(pod))
+	if err != nil {
+		return 0, err
+	}
+	file := filepath.Join(paths["memory"], "memory.usage_in_bytes")
+	if m.unified {
+		file = filepath.Join(paths[""], "memory.current")
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
 }
 
 // weighBurstable gives the burstable tier the weight of its pods together.

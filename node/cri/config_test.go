@@ -252,7 +252,7 @@ func TestResourcesAndOOMScore(t *testing.T) {
 		{"1m", "", "1m", "", 2, 1000, 0, 999},
 	} {
 		res(tc.cr, tc.mr, tc.cl, tc.ml)
-		l := containerResources(in)
+		l := Resources(in)
 		if l.CpuShares != tc.shares || l.CpuQuota != tc.quota || l.MemoryLimitInBytes != tc.mem || l.OomScoreAdj != tc.oomScore || l.CpuPeriod != 100000 || len(l.HugepageLimits) != 2 {
 			t.Errorf("%+v: %+v", tc, l)
 		}
@@ -269,7 +269,7 @@ func TestResourcesAndOOMScore(t *testing.T) {
 		t.Errorf("sidecar: %d", got)
 	}
 	in.Node.CgroupV2 = true
-	if l := containerResources(in); l.Unified["memory.oom.group"] != "1" {
+	if l := Resources(in); l.Unified["memory.oom.group"] != "1" {
 		t.Errorf("v2: %v", l.Unified)
 	}
 }

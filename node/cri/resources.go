@@ -20,9 +20,9 @@ const (
 	oomBestEffort = 1000
 )
 
-// containerResources are what the runtime writes into the container's cgroup.
+// Resources are what the runtime writes into the container's cgroup.
 // A limit of the pod as a whole bounds containers that have none of their own.
-func containerResources(in ContainerInput) *runtimeapi.LinuxContainerResources {
+func Resources(in ContainerInput) *runtimeapi.LinuxContainerResources {
 	r := in.Container.Resources
 	cpuLimit, memLimit := r.Limits[corev1.ResourceCPU], r.Limits[corev1.ResourceMemory]
 	if p := in.Pod.Spec.Resources; p != nil {

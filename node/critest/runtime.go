@@ -43,6 +43,7 @@ type Runtime struct {
 	exec       func(containerID string, cmd []string) (string, int, error)
 	fail       func(call string) error
 	delay      time.Duration
+	used       map[string]uint64 // memory, by image
 	networkOff bool
 	noEvents   bool
 }
@@ -66,7 +67,9 @@ type container struct {
 	reason   string
 	program  Program
 	exited   chan struct{}
-	asked    bool
+	// resources are those of the configuration, or of the last update.
+	resources *runtimeapi.LinuxContainerResources
+	asked     bool
 }
 
 // New returns a runtime that has the given images.
@@ -76,6 +79,7 @@ func New(images map[string]Program) *Runtime {
 		sandboxes:  map[string]*sandbox{},
 		containers: map[string]*container{},
 		watchers:   map[chan *runtimeapi.ContainerEventResponse]bool{},
+		used:       map[string]uint64{},
 	}
 	for name, p := range images {
 		r.images[name] = &p
@@ -353,7 +357,7 @@ func (r *Runtime) CreateContainer(ctx context.Context, sandboxID string, config 
 			return "", status.Errorf(codes.AlreadyExists, "container %s#%d exists", m.GetName(), m.GetAttempt())
 		}
 	}
-	c := &container{id: r.next("c"), config: config, sandbox: s, created: r.now(), program: *program, exited: make(chan struct{})}
+	c := &container{id: r.next("c"), config: config, sandbox: s, created: r.now(), program: *program, exited: make(chan struct{}), resources: config.GetLinux().GetResources()}
 	if program.Then != nil {
 		r.images[config.GetImage().GetImage()] = program.Then
 	}

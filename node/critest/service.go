@@ -101,6 +101,7 @@ func (r *Runtime) ContainerStatus(_ context.Context, id string, _ bool) (*runtim
 		Id: c.id, Metadata: c.config.GetMetadata(), State: c.state, Image: c.config.GetImage(), ImageRef: "sha256:" + c.config.GetImage().GetImage(),
 		CreatedAt: c.created, StartedAt: c.started, FinishedAt: c.finished, ExitCode: c.code, Reason: c.reason,
 		Labels: maps.Clone(c.config.GetLabels()), Annotations: maps.Clone(c.config.GetAnnotations()), Mounts: c.config.GetMounts(),
+		Resources: &runtimeapi.ContainerResources{Linux: c.resources},
 	}}, nil
 }
 

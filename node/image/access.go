@@ -15,6 +15,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kubeletconfig "k8s.io/kubelet/config/v1beta1"
+
+	"proa/node/durable"
 )
 
 // access remembers with which credentials images were pulled, so that a pod
@@ -81,28 +83,7 @@ func (a *access) file(sub, key string) string {
 // write replaces a record durably. A failure is logged: the price is a check
 // that could have been spared.
 func (a *access) write(path string, v any) {
-	b, err := json.Marshal(v)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
-	}
-	if err == nil {
-		tmp := path + ".tmp"
-		var f *os.File
-		if f, err = os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600); err == nil {
-			_, err = f.Write(b)
-			err = errors.Join(err, f.Sync(), f.Close())
-		}
-		if err == nil {
-			err = os.Rename(tmp, path)
-		}
-	}
-	if err == nil {
-		var d *os.File
-		if d, err = os.Open(filepath.Dir(path)); err == nil {
-			err = errors.Join(d.Sync(), d.Close())
-		}
-	}
-	if err != nil {
+	if err := durable.Write(path, v); err != nil {
 		a.log.Warn("record an image pull", "err", err)
 	}
 }

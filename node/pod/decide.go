@@ -237,8 +237,8 @@ func (d *decision) keep(c *v1.Container, kind Kind) {
 	}
 }
 
-// healthy stops a running container whose definition changed or whose probes
-// failed.
+// healthy stops a running container whose definition changed, whose probes failed
+// or which takes its new resources only at a start.
 func (d *decision) healthy(c *v1.Container, kind Kind, cur *Container) {
 	v := d.Verdicts[cur.ID]
 	var message string
@@ -252,6 +252,16 @@ func (d *decision) healthy(c *v1.Container, kind Kind, cur *Container) {
 		message, grace = fmt.Sprintf("Container %s failed liveness probe", c.Name), v.Grace
 	case v.StartupFailed:
 		message, grace = fmt.Sprintf("Container %s failed startup probe", c.Name), v.Grace
+	case d.Given.Restarts(d.Pod, c):
+		if !d.Room {
+			return
+		}
+		message, again, replace = fmt.Sprintf("Container %s resize requires restart", c.Name), false, true
+	case d.Given.Differs(d.Pod, c.Name):
+		if _, stopping := d.Busy.Stopping[cur.ID]; !stopping {
+			d.plan.Resize = append(d.plan.Resize, c.Name)
+		}
+		return
 	default:
 		return
 	}

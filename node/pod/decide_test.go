@@ -1,16 +1,19 @@
 package pod_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"proa/node/cri"
 	"proa/node/pod"
+	"proa/node/resize"
 )
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -266,5 +269,44 @@ func TestBackoff(t *testing.T) {
 	// Ten minutes of running, and the next crash is the first again.
 	if end := now.Add(601 * time.Second); !b.ReadyAt(end, limits).Equal(end) {
 		t.Error("a long run does not clear the history")
+	}
+}
+
+// A resize changes a running container where it runs, or replaces it by its policy
+// once its pod has room; what does not run, or is on its way, is left alone.
+func TestResize(t *testing.T) {
+	t.Parallel()
+	sized := func(p *v1.Pod, cpu string) *v1.Pod {
+		for i := range p.Spec.Containers {
+			p.Spec.Containers[i].Resources.Requests = v1.ResourceList{v1.ResourceCPU: resource.MustParse(cpu)}
+		}
+		return p
+	}
+	p := sized(newPod(v1.RestartPolicyNever, nil, "a", "b"), "2")
+	p.Spec.Containers[1].ResizePolicy = []v1.ContainerResizePolicy{{ResourceName: v1.ResourceCPU, RestartPolicy: v1.RestartContainer}}
+	given := resize.Of(sized(newPod(v1.RestartPolicyNever, nil, "a", "b"), "1"))
+	in := pod.Input{Pod: p, Observed: observed("a running", "b running"), Prepared: true, Verdicts: started("a", "b"), Given: given, Now: at(200)}
+	check := func(what string, actions string, names ...string) {
+		t.Helper()
+		plan := pod.Decide(in)
+		var did []string
+		for _, a := range plan.Actions {
+			did = append(did, a.String())
+		}
+		if got := strings.Join(did, "; "); got != actions || !slices.Equal(plan.Resize, names) {
+			t.Errorf("%s: %q and resize %q, want %q and %q", what, got, plan.Resize, actions, names)
+		}
+	}
+	check("without room", "", "a")
+	in.Room = true
+	check("with room", "stop b: Container b resize requires restart", "a")
+	in.Busy.Stopping = map[string]time.Time{"a": at(300), "b": at(300)}
+	check("while both stop", "")
+	in.Busy.Stopping = nil
+	in.Given = resize.Of(p)
+	check("done", "")
+	in.Given, in.Stop = given, &pod.Stop{Since: at(200), Grace: time.Minute}
+	if plan := pod.Decide(in); len(plan.Resize) > 0 {
+		t.Errorf("a pod that ends is resized: %q", plan.Resize)
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"proa/node/resize"
 )
 
 // Input is everything a decision rests on. Decide reads it and keeps nothing.
 type Input struct {
+	// Pod is as it was granted, see package resize.
 	Pod      *v1.Pod
 	Observed Observed
 	// Prepared is true once directories, cgroup and volumes of the pod are there.
@@ -17,6 +20,10 @@ type Input struct {
 	StartTime time.Time
 	// Verdicts of the probes, by container ID.
 	Verdicts map[string]Verdict
+	// Given is what the runtime was last told of the containers' resources.
+	Given resize.Granted
+	// Room is true once the pod's cgroup has room for what was granted.
+	Room bool
 	// Memory of this process about the pod's containers, by name.
 	Memory map[string]Memory
 	// SandboxRetryAt is when a failed sandbox may be tried again.

@@ -76,6 +76,9 @@ type Finish struct {
 // Plan is the answer of [Decide].
 type Plan struct {
 	Actions []Action
+	// Resize names the running containers that are to get other resources than they
+	// were given, without a restart.
+	Resize []string
 	// Waiting reasons by container name.
 	Waiting map[string]Waiting
 	// Finish asks the shell to end the pod: its containers are done, or it ran

@@ -47,8 +47,12 @@ func (in *Input) conditions(s *v1.PodStatus) []v1.PodCondition {
 	}
 	out = append(out, in.Conditions...)
 	for i := range out {
+		out[i].ObservedGeneration = in.Pod.Generation
+	}
+	// These are about the generation that asked for the resize.
+	out = append(out, in.Resize...)
+	for i := range out {
 		c := &out[i]
-		c.ObservedGeneration = in.Pod.Generation
 		c.LastTransitionTime = metav1.NewTime(in.Now)
 		if old := condition(in.Previous.Conditions, c.Type); old != nil && old.Status == c.Status && !old.LastTransitionTime.IsZero() {
 			c.LastTransitionTime = old.LastTransitionTime

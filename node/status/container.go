@@ -181,12 +181,22 @@ func (in *Input) readiness(s *v1.ContainerStatus, c *v1.Container, kind pod.Kind
 	s.Started = &started
 }
 
-// resources are the container's effective requests and limits: those of the
-// spec, with what the runtime says it enforces in place of the limits.
+// minQuota is the least CPU limit that the kernel enforces, in thousandths of a CPU.
+const minQuota = 10
+
+// resources are the container's effective requests and limits: those that the
+// runtime was told, with what it says it enforces in place of the limits. A
+// container that does not run will have what its pod was granted.
 func (in *Input) resources(c *v1.Container, cur *pod.Container) *v1.ResourceRequirements {
+	if cur.State != pod.Running {
+		return c.Resources.DeepCopy()
+	}
 	out := c.Resources.DeepCopy()
+	if given, ok := in.Given.Containers[c.Name]; ok {
+		out = given.DeepCopy()
+	}
 	linux := cur.Resources.GetLinux()
-	if linux == nil || cur.State != pod.Running {
+	if linux == nil {
 		return out
 	}
 	set := func(name v1.ResourceName, q *resource.Quantity) {
@@ -195,7 +205,9 @@ func (in *Input) resources(c *v1.Container, cur *pod.Container) *v1.ResourceRequ
 		}
 	}
 	if linux.CpuQuota > 0 && linux.CpuPeriod > 0 {
-		set(v1.ResourceCPU, resource.NewMilliQuantity(linux.CpuQuota*1000/linux.CpuPeriod, resource.DecimalSI))
+		if milli := linux.CpuQuota * 1000 / linux.CpuPeriod; milli > minQuota || out.Limits.Cpu().MilliValue() > minQuota {
+			set(v1.ResourceCPU, resource.NewMilliQuantity(milli, resource.DecimalSI))
+		}
 	}
 	if linux.MemoryLimitInBytes > 0 {
 		set(v1.ResourceMemory, resource.NewQuantity(linux.MemoryLimitInBytes, resource.BinarySI))

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"proa/node/pod"
+	"proa/node/resize"
 )
 
 // Probe is what the probes say of one container instance.
@@ -19,7 +20,12 @@ type Probe struct {
 
 // Input is everything a status is made from.
 type Input struct {
+	// Pod is as it was granted, see package resize.
 	Pod *v1.Pod
+	// Given is what the runtime was last told of the containers' resources.
+	Given resize.Granted
+	// Resize are the conditions of a resize that is put off or under way.
+	Resize []v1.PodCondition
 	// Previous is the last status known for the pod.
 	Previous v1.PodStatus
 	Observed pod.Observed
@@ -61,6 +67,12 @@ func Generate(in Input) v1.PodStatus {
 	s.InitContainerStatuses = in.containers(pod.Init)
 	s.ContainerStatuses = in.containers(pod.App)
 	s.EphemeralContainerStatuses = in.containers(pod.Ephemeral)
+	if r := in.Pod.Spec.Resources; r != nil {
+		s.AllocatedResources, s.Resources = r.Requests.DeepCopy(), r.DeepCopy()
+		if in.Given.Pod != nil {
+			s.Resources = in.Given.Pod.DeepCopy()
+		}
+	}
 	if in.Stopped {
 		closeContainers(&s, in.Previous)
 	}

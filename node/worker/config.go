@@ -25,6 +25,8 @@ type Runtime interface {
 	StartContainer(ctx context.Context, id string) error
 	StopContainer(ctx context.Context, id string, timeoutSeconds int64) error
 	RemoveContainer(ctx context.Context, id string) error
+	UpdateContainerResources(ctx context.Context, id string, resources *runtimeapi.ContainerResources) error
+	ContainerStats(ctx context.Context, id string) (*runtimeapi.ContainerStats, error)
 }
 
 // Observer reads the container runtime.
@@ -48,6 +50,8 @@ type Images interface {
 // Cgroups keeps the pod's cgroup.
 type Cgroups interface {
 	EnsurePod(p *v1.Pod) (parent string, err error)
+	// MemoryUsage is how much memory the pod uses, in bytes.
+	MemoryUsage(p *v1.Pod) (uint64, error)
 	RemovePod(uid types.UID) error
 }
 
@@ -112,7 +116,8 @@ type Config struct {
 	Logs Logs
 	// UserNamespaces may be nil; pods with hostUsers: false then fail.
 	UserNamespaces UserNamespaces
-	// Admit judges a new pod beside those already accepted; nil accepts all.
+	// Admit judges a new pod, or one that asks for other resources, beside those
+	// already accepted; nil accepts all.
 	Admit func(p *v1.Pod, others []*v1.Pod) *Rejection
 	// Handler resolves a pod's RuntimeClass to the runtime's handler; nil means
 	// that only the default handler is known.

@@ -18,6 +18,10 @@
 // small hooks, see setup.go. Making the sandbox needs the first of them; volumes
 // are set up beside it.
 //
+// A pod is run as it was granted (package resize). What its newest version asks for
+// beyond that is granted by the Manager, which alone knows all pods, or waits until
+// one of them leaves room.
+//
 // After a restart of the agent the runtime is listed before any pod is accepted.
 // A pod found there is adopted as it is: its worker looks before it acts. A pod
 // that no source knows any more, once all sources have spoken, is ended by a

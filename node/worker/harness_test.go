@@ -13,6 +13,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	resourcehelper "k8s.io/component-helpers/resource"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/utils/ptr"
 
@@ -33,6 +34,8 @@ type harness struct {
 	workers *worker.Manager
 	images  *fakeImages
 	volumes *fakeVolumes
+	cgroups *fakeCgroups
+	dir     string // the agent's, which outlives it
 	admit   func(p *v1.Pod, others []*v1.Pod) *worker.Rejection
 	stop    func()
 
@@ -45,7 +48,7 @@ type harness struct {
 // newHarness starts an agent's pod side on the runtime. Stop it before the
 // bubble ends.
 func newHarness(t *testing.T, rt *critest.Runtime) *harness {
-	h := &harness{t: t, rt: rt, images: &fakeImages{}, volumes: &fakeVolumes{}, final: map[types.UID]bool{}, status: map[types.UID]v1.PodStatus{}}
+	h := &harness{t: t, rt: rt, images: &fakeImages{}, volumes: &fakeVolumes{}, cgroups: &fakeCgroups{}, dir: t.TempDir(), final: map[types.UID]bool{}, status: map[types.UID]v1.PodStatus{}}
 	h.restart()
 	return h
 }
@@ -54,7 +57,7 @@ func newHarness(t *testing.T, rt *critest.Runtime) *harness {
 func (h *harness) restart() {
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.NewTextHandler(h.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	dir := h.t.TempDir()
+	dir := h.dir
 	event := func(p *v1.Pod, _, _, reason, message string) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -67,7 +70,7 @@ func (h *harness) restart() {
 	})
 	h.workers = worker.NewManager(worker.Config{
 		Node:    &cri.Node{Name: "n1", Hostname: "n1", IPs: []string{"192.0.2.1"}, Root: dir, PodLogs: dir + "/logs", CPUPeriod: 100 * time.Millisecond, MemoryCapacity: 1 << 30},
-		Runtime: h.rt, Observer: observe.New(h.rt, nil, log), Volumes: h.volumes, Images: h.images, Cgroups: fakeCgroups{},
+		Runtime: h.rt, Observer: observe.New(h.rt, nil, log), Volumes: h.volumes, Images: h.images, Cgroups: h.cgroups,
 		Statuses: h, Probes: probes, Lifecycle: &hook.Runner{Exec: h.rt, Version: "1.36"},
 		Admit: func(p *v1.Pod, others []*v1.Pod) *worker.Rejection {
 			if h.admit == nil {
@@ -277,9 +280,46 @@ func (f *fakeVolumes) setErr(err error) {
 	f.err = err
 }
 
-type fakeCgroups struct{}
+// fakeCgroups notes how pods are limited.
+type fakeCgroups struct {
+	mu    sync.Mutex
+	notes []string
+	used  uint64 // memory of every pod
+}
 
-func (fakeCgroups) EnsurePod(p *v1.Pod) (string, error) {
+func (f *fakeCgroups) note(text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.notes); n == 0 || f.notes[n-1] != text {
+		f.notes = append(f.notes, text)
+	}
+}
+
+// take returns the notes since it was last called.
+func (f *fakeCgroups) take() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	notes := f.notes
+	f.notes = nil
+	return notes
+}
+
+func (f *fakeCgroups) use(bytes uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.used = bytes
+}
+
+func (f *fakeCgroups) EnsurePod(p *v1.Pod) (string, error) {
+	limits := resourcehelper.PodLimits(p, resourcehelper.PodResourcesOptions{})
+	f.note(fmt.Sprintf("pod cpu=%s memory=%s", limits.Cpu(), limits.Memory()))
 	return fmt.Sprintf("/kubepods/pod%s", p.UID), nil
 }
-func (fakeCgroups) RemovePod(types.UID) error { return nil }
+
+func (f *fakeCgroups) MemoryUsage(*v1.Pod) (uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.used, nil
+}
+
+func (*fakeCgroups) RemovePod(types.UID) error { return nil }

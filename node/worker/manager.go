@@ -70,7 +70,7 @@ func (m *Manager) Set(p *v1.Pod) {
 	if w := m.workers[p.UID]; w != nil {
 		switch {
 		case !w.leaving:
-			w.post(func() { w.update(p) })
+			m.want(w, p)
 		case static:
 			// The same manifest came back; it starts anew once this run is over.
 			m.parked[w.name] = p
@@ -95,23 +95,23 @@ func (m *Manager) Set(p *v1.Pod) {
 
 // admit starts a worker for a new pod, as one that runs or one that is refused.
 func (m *Manager) admit(p *v1.Pod) {
-	w := newWorker(&m.cfg, p, m.ended)
 	found := m.found[p.UID]
+	known := m.remember(p, found != nil)
+	wanted, p := p, known.Granted.Apply(p)
+	w := newWorker(&m.cfg, p, m.ended)
+	w.grant = grant{granted: known.Granted, wanted: wanted}
+	w.resizing = newResizeState(wanted, known)
+	w.freed = m.RetryResizes
 	w.stale = found != nil
 	if found == nil && p.DeletionTimestamp == nil && !pod.IsTerminal(p) && m.cfg.Admit != nil {
-		var others []*v1.Pod
-		for _, o := range m.workers {
-			if p, live := o.admitted(); live {
-				others = append(others, p)
-			}
-		}
-		if r := m.cfg.Admit(p, others); r != nil {
+		if r := m.cfg.Admit(p, m.admitted(nil)); r != nil {
 			w.rejected, w.view.refused = r, true
 			m.cfg.Log.Warn("pod refused", "pod", p.Namespace+"/"+p.Name, "reason", r.Reason, "message", r.Message)
 			m.cfg.Event(p, "", v1.EventTypeWarning, r.Reason, r.Message)
 		}
 	}
 	m.run(w)
+	m.want(w, wanted)
 }
 
 func (m *Manager) run(w *worker) {
@@ -171,6 +171,7 @@ func (m *Manager) ended(w *worker) {
 		delete(m.parked, w.name)
 		m.admit(p)
 	}
+	m.retryResizes()
 }
 
 // Notify says that something of the pod changed in the runtime.
@@ -283,6 +284,7 @@ func (m *Manager) Relist(ctx context.Context, orphans bool) (map[types.UID]*obse
 			}
 		}
 	}
+	m.retryResizes()
 	return all, nil
 }
 
@@ -290,6 +292,7 @@ func (m *Manager) Relist(ctx context.Context, orphans bool) (map[types.UID]*obse
 func (m *Manager) adopt(b *observe.Brief) {
 	m.cfg.Log.Info("ending a pod that no source knows", "pod", b.Namespace+"/"+b.Name, "uid", b.UID)
 	w := newWorker(&m.cfg, &v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: b.UID, Name: b.Name, Namespace: b.Namespace}}, m.ended)
+	w.freed = m.RetryResizes
 	w.orphan, w.stale, w.view.orphan = true, true, true
 	m.run(w)
 }

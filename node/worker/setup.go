@@ -12,6 +12,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"proa/node/cri"
+	"proa/node/resize"
 )
 
 // hook is one thing that surrounds the containers of a pod.
@@ -41,7 +42,9 @@ func hooks() []hook {
 
 // job carries one run of the hooks.
 type job struct {
-	pod     *v1.Pod
+	pod *v1.Pod
+	// room is the pod as its cgroup shall be limited.
+	room    *v1.Pod
 	cgroup  string
 	users   *runtimeapi.UserNamespace
 	volumes map[string]cri.Volume
@@ -86,7 +89,7 @@ func setupDirectories(w *worker, _ context.Context, j *job) error {
 }
 
 func setupCgroup(w *worker, _ context.Context, j *job) (err error) {
-	j.cgroup, err = w.cfg.Cgroups.EnsurePod(j.pod)
+	j.cgroup, err = w.cfg.Cgroups.EnsurePod(j.room)
 	return err
 }
 
@@ -128,7 +131,7 @@ func setupVolumes(w *worker, ctx context.Context, j *job) (err error) {
 // and returns when a failed run is due again.
 func (w *worker) prepare(now time.Time) time.Time {
 	s := &w.setup
-	if s.running || s.of == w.desired {
+	if s.running || s.of == w.desired || w.resizing.running {
 		return time.Time{}
 	}
 	if s.of != nil && sameGround(s.of, w.desired) {
@@ -139,7 +142,7 @@ func (w *worker) prepare(now time.Time) time.Time {
 		return s.retryAt
 	}
 	s.running = true
-	j := &job{pod: w.desired}
+	j := &job{pod: w.desired, room: resize.Ceiling(w.desired, w.resizing.given)}
 	ctx, cancel := context.WithCancel(w.ctx)
 	stop := w.onStop(cancel)
 	w.op(func() func() {
@@ -157,6 +160,7 @@ func (w *worker) prepare(now time.Time) time.Time {
 			stop()
 			s.running, s.volumesReady, s.cgroup, s.users, s.volumes = false, true, j.cgroup, j.users, j.volumes
 			s.of, s.delay = j.pod, 0
+			w.resizing.room = j.room
 		}
 	})
 	return time.Time{}

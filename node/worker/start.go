@@ -54,6 +54,7 @@ func (w *worker) startContainers(starts []pod.Action) {
 	now := time.Now()
 	for _, a := range starts {
 		w.starting[a.Name] = true
+		w.startsWith(a.Name)
 		mem := w.memory[a.Name]
 		if last := w.observed.Latest(a.Name); last != nil && last.State == pod.Exited && mem.Replace != last.ID {
 			mem.Backoff = mem.Backoff.Next(last.FinishedAt, now, w.cfg.Limits)

@@ -78,8 +78,12 @@ const holdStatus = 500 * time.Millisecond
 func (w *worker) publish(now time.Time, probes map[string]probeState) time.Time {
 	stopped := w.teardown.done
 	w.mu.Lock()
+	free := !w.view.stopped && stopped
 	w.view = view{pod: w.desired, observed: w.observed, stopped: stopped, refused: w.rejected != nil, orphan: w.orphan}
 	w.mu.Unlock()
+	if free {
+		w.freed()
+	}
 	if w.orphan {
 		return time.Time{}
 	}
@@ -101,6 +105,8 @@ func (w *worker) publish(now time.Time, probes map[string]probeState) time.Time 
 		Pod:        w.desired,
 		Previous:   w.previous,
 		Observed:   w.observed,
+		Given:      w.resizing.given,
+		Resize:     w.resizing.conditions(),
 		Waiting:    w.reasons,
 		Probes:     states,
 		Prepared:   w.setup.volumesReady,

@@ -25,8 +25,12 @@ type worker struct {
 	name string // name_namespace
 	log  *slog.Logger
 	done func(w *worker) // called once, when the worker has ended
-	// leaving is the manager's: no source wants the pod any more.
+	// leaving and grant are the manager's: that no source wants the pod any more,
+	// and what it may have.
 	leaving bool
+	grant   grant
+	// freed is called when the pod stops counting among those that run here.
+	freed func()
 
 	// The mailbox: functions to run in the worker's goroutine.
 	mu   sync.Mutex
@@ -37,6 +41,7 @@ type worker struct {
 	ctx context.Context
 	ops sync.WaitGroup
 
+	// desired is the newest pod, as it was granted.
 	desired  *v1.Pod
 	observed pod.Observed
 	// stale is set when the runtime may hold something else than observed.
@@ -47,6 +52,7 @@ type worker struct {
 	orphan bool
 
 	setup     setupState
+	resizing  resizeState
 	start     time.Time
 	memory    map[string]pod.Memory
 	reasons   map[string]pod.Waiting
@@ -195,6 +201,9 @@ func (w *worker) step() time.Time {
 		return time.Time{}
 	}
 	w.execute(plan)
+	if at := w.resize(plan, now); !at.IsZero() && (wake.IsZero() || at.Before(wake)) {
+		wake = at
+	}
 	if at := w.publish(now, probes); !at.IsZero() && (wake.IsZero() || at.Before(wake)) {
 		wake = at
 	}
@@ -218,6 +227,8 @@ func (w *worker) input(now time.Time, probes map[string]probeState) pod.Input {
 		Prepared:       w.setup.volumesReady,
 		StartTime:      w.start,
 		Verdicts:       verdicts,
+		Given:          w.resizing.given,
+		Room:           w.resizing.roomy(w.desired),
 		Memory:         w.memory,
 		SandboxRetryAt: w.sandboxAt,
 		Busy:           pod.Busy{Sandbox: w.inSandbox, Starting: w.starting, Stopping: stopping, Removing: w.removing},

@@ -48,8 +48,8 @@ func ofPod(used corev1.ResourceList, p *corev1.Pod, now time.Time) {
 		return
 	}
 	used[corev1.ResourcePods] = *resource.NewQuantity(1, resource.DecimalSI)
-	requests := helpers.PodRequests(p, helpers.PodResourcesOptions{UseStatusResources: true})
-	limits := helpers.PodLimits(p, helpers.PodResourcesOptions{UseStatusResources: true})
+	o := helpers.PodResourcesOptions{UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true}
+	requests, limits := helpers.PodRequests(p, o), helpers.PodLimits(p, o)
 	addNames(used, requests, limits)
 }
 

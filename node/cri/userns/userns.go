@@ -21,6 +21,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"proa/node/cri"
+	"proa/node/durable"
 )
 
 const (
@@ -139,32 +140,7 @@ func (a *Allocator) free() (uint32, error) {
 // write makes the record durable, its name in the directory too.
 func (a *Allocator) write(uid types.UID, id uint32) error {
 	m := []mapping{{HostID: id, Length: Length}}
-	b, err := json.Marshal(record{UIDs: m, GIDs: m})
-	if err != nil {
-		return err
-	}
-	path := a.path(uid)
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return err
-	}
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return durable.Write(a.path(uid), record{UIDs: m, GIDs: m})
 }
 
 // Release gives a range back once the pod's containers and directory are gone.
