@@ -161,9 +161,6 @@ func (o *options) test(ctx context.Context, binary, archive string, tests []suit
 		return nil, err
 	}
 	file := o.resultsFile()
-	if results, err = report.Load(file); err != nil {
-		return nil, err
-	}
 	proa, err := filepath.Abs(filepath.Join(o.bin, "proa"))
 	if err != nil {
 		return nil, err
@@ -202,18 +199,20 @@ func (o *options) test(ctx context.Context, binary, archive string, tests []suit
 	err = r.All(ctx, tests, o.workers, func(t suite.Test, s types.SpecReport) error {
 		n++
 		specs = append(specs, s)
-		res := results.Add(t.Name, s, strings.TrimSpace(string(version)))
+		var res report.Outcome
+		err := report.Update(file, func(all report.Results) { res = all.Add(t.Name, s, strings.TrimSpace(string(version))) })
 		word := "FAIL"
 		if res.Passed {
 			word = "pass"
 		}
 		fmt.Printf("%3d/%d %s %6.1fs %s\n", n, len(tests), word, res.Seconds, t.Name)
-		return results.Save(file)
+		return err
 	})
 	if ctx.Err() != nil {
 		err = nil
 	}
-	return results, errors.Join(err, report.JUnit(filepath.Join(out, "junit.xml"), specs, start))
+	results, loadErr := report.Load(file)
+	return results, errors.Join(err, loadErr, report.JUnit(filepath.Join(out, "junit.xml"), specs, start))
 }
 
 // conclude writes the page and the list, and says which tests no longer pass.

@@ -114,7 +114,15 @@ const (
 		"operator:x:37:\nusers:x:100:\nnginx:x:101:\nnogroup:x:65534:\n"
 )
 
+// osRelease is the name of the system that upstream's image is built on, by which
+// a test knows it, and says what is built here.
+const osRelease = `NAME="Alpine Linux"
+ID=alpine
+PRETTY_NAME="Alpine Linux (a likeness for the conformance tests, of busybox and Debian's packages)"
+`
+
 func (m *maker) agnhost(l *layer) {
+	l.text("etc/os-release", osRelease)
 	l.dir("uploads", 0o755)
 	l.text("etc/passwd", passwd+"user-defined-in-image:x:1000:1000::/home/user-defined-in-image:/bin/sh\n")
 	l.text("etc/group", group+"user-defined-in-image:x:1000:\ngroup-defined-in-image:x:50000:user-defined-in-image\n")

@@ -6,7 +6,7 @@ import (
 )
 
 // revision changes when the same programs make other images.
-const revision = "3"
+const revision = "4"
 
 // recipe is one image: its layers from the bottom up, and how it is run.
 type recipe struct {

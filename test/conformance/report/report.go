@@ -15,6 +15,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2/reporters"
 	"github.com/onsi/ginkgo/v2/types"
+	"golang.org/x/sys/unix"
 )
 
 // Outcome of one test.
@@ -45,6 +46,28 @@ func Load(file string) (Results, error) {
 		return nil, fmt.Errorf("results %s: %w; remove the file to start anew", file, err)
 	}
 	return r, nil
+}
+
+// Update changes what a file of Save's says. Several runs may share one: each
+// change waits for the others.
+func Update(file string, change func(Results)) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(file+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", file, err)
+	}
+	r, err := Load(file)
+	if err != nil {
+		return err
+	}
+	change(r)
+	return r.Save(file)
 }
 
 // Save replaces the file.

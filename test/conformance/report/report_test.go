@@ -1,11 +1,13 @@
 package report
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,6 +61,26 @@ func TestResultsAreKept(t *testing.T) {
 	}
 	if b := again["b"]; b.Passed || b.Message != "the suite skipped it: two nodes" {
 		t.Errorf("a skipped test counts as %+v", b)
+	}
+}
+
+// Runs that share a file lose nothing of each other's.
+func TestUpdatesAreShared(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "results.json")
+	var runs sync.WaitGroup
+	for i := range 4 {
+		runs.Go(func() {
+			for k := range 10 {
+				if err := Update(file, func(r Results) { r.Add(fmt.Sprint(i, "/", k), types.SpecReport{}, "v") }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	runs.Wait()
+	if r, err := Load(file); err != nil || len(r) != 40 {
+		t.Errorf("%d results, %v", len(r), err)
 	}
 }
 

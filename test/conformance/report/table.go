@@ -91,9 +91,10 @@ func Markdown(tests []suite.Test, r Results, causes []Cause) string {
 
 const intro = `# Conformance
 
-How far Proa passes the conformance tests of Kubernetes v1.36.3, unmodified. ` + "`make conformance`" + ` runs them and
-writes this page; ` + "`make conformance FOCUS=regex`" + ` runs some and writes down what has changed. The tests that are known
-to pass are in [passing.txt](../test/conformance/passing.txt), and must go on passing.
+How far Proa passes the conformance tests of Kubernetes v1.36.3, unmodified. ` + "`make conformance`" + ` runs them, on two
+nodes if it is not told otherwise, and writes this page; ` + "`make conformance FOCUS=regex`" + ` runs some and writes
+down what has changed. The tests that are known to pass are in [passing.txt](../test/conformance/passing.txt), and must
+go on passing.
 
 `
 
