@@ -24,6 +24,7 @@ import (
 	"proa/controller"
 	"proa/controller/certificates"
 	"proa/controller/clusterroleaggregation"
+	"proa/controller/cronjob"
 	"proa/controller/daemonset"
 	"proa/controller/deployment"
 	"proa/controller/disruption"
@@ -43,6 +44,7 @@ import (
 	serviceaccountcontroller "proa/controller/serviceaccount"
 	"proa/controller/statefulset"
 	"proa/controller/tainteviction"
+	"proa/controller/ttlafterfinished"
 )
 
 // ControllersConfig is what the controllers are told of the cluster.
@@ -68,6 +70,7 @@ func Controllers(c ControllersConfig) []controller.Definition {
 		replicaset.ReplicationControllers(),
 		statefulset.Definition(),
 		daemonset.Definition(),
+		cronjob.Definition(),
 		deployment.Definition(),
 		disruption.Definition(),
 		endpoints.Definition(),
@@ -80,6 +83,7 @@ func Controllers(c ControllersConfig) []controller.Definition {
 		job.Definition(),
 		clusterroleaggregation.Definition(),
 		resourcequota.Definition(),
+		ttlafterfinished.Definition(),
 		protection.Claims(),
 		protection.Volumes(),
 		protection.Classes(),

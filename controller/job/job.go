@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -39,7 +38,7 @@ type jobs struct {
 	pods    corelisters.PodLister
 	expect  *controller.Expectations[controller.Key]
 	control podcontrol.Control
-	written written
+	written controller.Written
 }
 
 func newController(env controller.Env) (controller.Controller, error) {
@@ -116,13 +115,13 @@ func (c *jobs) reconcile(ctx context.Context, key controller.Key) (controller.Re
 	j, err := c.list.Jobs(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
 		c.expect.Forget(key)
-		c.written.forget(key)
+		c.written.Forget(key)
 		return controller.Done, nil
 	}
 	if err != nil {
 		return controller.Done, err
 	}
-	if foreign(j) || c.written.unseen(key, j) {
+	if foreign(j) || c.written.Unseen(key, j) {
 		return controller.Done, nil
 	}
 	if finished(j) != nil {
@@ -252,7 +251,7 @@ func (c *jobs) write(ctx context.Context, key controller.Key, j *batchv1.Job, p 
 	if err != nil {
 		return err
 	}
-	c.written.note(key, now)
+	c.written.Note(key, now)
 	for _, e := range p.events {
 		c.env.Events.Event(j, e.kind, e.reason, e.message)
 	}
@@ -328,47 +327,4 @@ func (c *jobs) releaseOrphan(ctx context.Context, key controller.Key) (controlle
 		}
 	}
 	return controller.Done, c.release(ctx, []*v1.Pod{p})
-}
-
-// written remembers the revisions at which jobs were last written. A job that
-// the cache holds in an older state has counters that are behind its pods. Safe
-// for concurrent use.
-type written struct {
-	mu   sync.Mutex
-	jobs map[controller.Key]int64
-}
-
-func (w *written) note(key controller.Key, j *batchv1.Job) {
-	rev, err := strconv.ParseInt(j.ResourceVersion, 10, 64)
-	if err != nil {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.jobs == nil {
-		w.jobs = map[controller.Key]int64{}
-	}
-	w.jobs[key] = rev
-}
-
-// unseen reports whether a job is older than it was written. The event that
-// brings it will have it looked at again.
-func (w *written) unseen(key controller.Key, j *batchv1.Job) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	rev, ok := w.jobs[key]
-	if !ok {
-		return false
-	}
-	if is, err := strconv.ParseInt(j.ResourceVersion, 10, 64); err == nil && is < rev {
-		return true
-	}
-	delete(w.jobs, key)
-	return false
-}
-
-func (w *written) forget(key controller.Key) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.jobs, key)
 }
