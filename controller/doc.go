@@ -31,7 +31,12 @@
 //     one; DeepCopy what is to be written.
 //   - A cache may lag behind this controller's own writes. Whoever creates or
 //     deletes in numbers counts what it has asked for ([Expectations]) and
-//     waits to see it before it counts again.
+//     waits to see it before it counts again. Whoever decides by a status that
+//     it writes waits to see what it has written ([Written]).
+//   - What several controllers do alike is done in one place: podcontrol for
+//     pods and their owners, owned for who owns what, revision for the history
+//     of templates, scales for replica counts of any kind, podstate for what is
+//     asked about a pod.
 //   - Writes carry the resourceVersion or uid that the decision was based on.
 //   - No clock, randomness or goroutine but those that come with Env and Loop.
 package controller
