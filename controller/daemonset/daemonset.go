@@ -237,8 +237,7 @@ func (c *daemonSets) create(ctx context.Context, key controller.Key, ds *appsv1.
 	made, err := podcontrol.SlowStart(len(nodes), func() error {
 		pod := c.control.New(ds, template)
 		pod.Spec.Affinity = pin(pod.Spec.Affinity, <-work)
-		_, err := c.control.Create(ctx, ds, pod)
-		return err
+		return c.control.Create(ctx, ds, pod)
 	})
 	for range len(nodes) - made {
 		c.expect.CreationObserved(key)

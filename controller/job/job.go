@@ -230,8 +230,7 @@ func (c *jobs) create(ctx context.Context, key controller.Key, j *batchv1.Job, p
 		index := <-work
 		pod := c.control.New(j, &j.Spec.Template)
 		complete(j, pod, index, p.replaces[index])
-		_, err := c.control.Create(ctx, j, pod)
-		return err
+		return c.control.Create(ctx, j, pod)
 	})
 	for range len(p.create) - made {
 		c.expect.CreationObserved(key)
@@ -287,7 +286,7 @@ func (c *jobs) patchFinalizer(ctx context.Context, p *v1.Pod, directive string) 
 	return err
 }
 
-// owner is the job that controls a pod, if it is there and has not ended.
+// owner is the job that controls a pod, if the cache has it.
 func (c *jobs) owner(p *v1.Pod) *batchv1.Job {
 	ref := metav1.GetControllerOfNoCopy(p)
 	if ref == nil || ref.Kind != kind.Kind || ref.APIVersion != batchv1.SchemeGroupVersion.String() {

@@ -78,19 +78,19 @@ func (c Control) New(owner Owner, t *v1.PodTemplateSpec) *v1.Pod {
 	}, Spec: t.Spec}
 }
 
-// Create creates a pod. Where the namespace is going away it does nothing and
-// reports no error, and made is false.
-func (c Control) Create(ctx context.Context, owner Owner, pod *v1.Pod) (made bool, err error) {
+// Create creates a pod. That the namespace is going away is no error: so is
+// everything in it.
+func (c Control) Create(ctx context.Context, owner Owner, pod *v1.Pod) error {
 	p, err := c.Env.Client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	switch {
 	case err == nil:
 		c.Env.Events.Eventf(owner, v1.EventTypeNormal, "SuccessfulCreate", "Created pod: %s", p.Name)
-		return true, nil
+		return nil
 	case apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause):
-		return false, nil
+		return nil
 	}
 	c.Env.Events.Eventf(owner, v1.EventTypeWarning, "FailedCreate", "Error creating: %v", err)
-	return false, err
+	return err
 }
 
 // Delete deletes a pod. One that is gone already is an error of IsNotFound.

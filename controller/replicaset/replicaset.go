@@ -126,8 +126,7 @@ func (c *replicaSets) apply(ctx context.Context, key controller.Key, s *set, p p
 	if p.create > 0 {
 		c.expect.ExpectCreations(key, p.create)
 		made, err := podcontrol.SlowStart(p.create, func() error {
-			_, err := c.control.Create(ctx, s.api, c.control.New(s.api, s.template))
-			return err
+			return c.control.Create(ctx, s.api, c.control.New(s.api, s.template))
 		})
 		for range p.create - made {
 			c.expect.CreationObserved(key)
