@@ -37,6 +37,7 @@ import (
 type cluster struct {
 	t       testing.TB
 	admin   kubernetes.Interface
+	client  kubernetes.Interface // the agent's; admin if nil
 	runtime *runtimetest.Env
 	conn    *cri.Conn
 	dir     string
@@ -69,10 +70,14 @@ func (c *cluster) start() {
 		c.t.Fatal(err)
 	}
 	c.url = "https://" + l.Addr().String()
+	client := c.client
+	if client == nil {
+		client = c.admin
+	}
 	agent, err := node.New(node.Config{
 		Listener: l, Authenticate: everybody{},
 		NodeName: "n1", NodeIPs: []string{"127.0.0.1"}, Root: filepath.Join(c.dir, "root"), ContainerLogs: "-",
-		Client: c.admin, Runtime: c.conn.Runtime, Images: c.conn.Images,
+		Client: client, Runtime: c.conn.Runtime, Images: c.conn.Images,
 		Kubelet: kubeletconfig.KubeletConfiguration{
 			PodLogsDir: filepath.Join(c.dir, "logs"), CgroupRoot: c.runtime.CgroupParent, StaticPodPath: c.manifests(),
 			HealthzPort:   ptr.To[int32](0),
