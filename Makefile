@@ -82,10 +82,18 @@ test: build lint ## Run all tests, the end-to-end ones with real containers amon
 	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) test -timeout 20m ./...
 	@cd test/conformance && $(GO) test . ./cluster ./images ./programs ./registry ./report ./suite
 
+# The binary under the detector is run end to end as well, with a kubectl that is
+# not: it would say so in its output. A race is a failed test: the server's log is
+# searched for one.
+RACED       := $(BIN)/race
 .PHONY: race
 race: export CGO_ENABLED := 1
-race: build ## Run the tests of the concurrent rooms under the race detector.
-	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) test -race -short -timeout 30m ./cache/... ./store/... ./apiserver/... ./controller/... ./scheduler/... ./node/pod/... ./admission/... ./auth/...
+race: build ## Run the tests of the concurrent rooms, and a whole cluster, under the race detector.
+	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) test -race -short -timeout 30m ./cache/... ./store/... ./apiserver/... ./controller/... ./scheduler/... \
+	  ./node/pod/... ./node/hollow/... ./admission/... ./auth/... ./network/... ./cluster/...
+	@mkdir -p $(RACED) && for p in runc containerd-shim-runc-v2 pause hello cni; do ln -sfn ../$$p $(RACED)/$$p; done; ln -sfn ../proa $(RACED)/kubectl
+	@$(GO) build -race -o $(RACED)/proa ./cmd/proa
+	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(RACED) CGO_ENABLED=0 $(GO) test -count=1 -timeout 40m -parallel 4 ./test/e2e
 
 .PHONY: lint
 lint: ## Check formatting and vet.
@@ -129,6 +137,11 @@ simulate: ## Run simulated clusters with faults: SEED=… RUNS=… REPEAT=… LO
 interchange: build ## Exchange each part with its upstream counterpart, and write docs/interchange.md.
 	@upstream=$$($(CONFORMANCE) -upstream) && cd $(CURDIR) && $(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) PROA_UPSTREAM_BIN_DIR=$$upstream \
 	  $(GO) test ./test/interchange -count=1 -timeout 60m -v -args -report $(CURDIR)/docs/interchange.md
+
+.PHONY: compare
+compare: build ## Run the scripts of API behaviour against upstream's API server.
+	@upstream=$$($(CONFORMANCE) -upstream) && cd $(CURDIR) && $(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) PROA_UPSTREAM_BIN_DIR=$$upstream \
+	  $(GO) test ./test/interchange -count=1 -timeout 20m -v -run '^TestScripts$$'
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a minute (FUZZTIME=…).

@@ -55,7 +55,8 @@ func (p pods) bind(ctx context.Context, in *connect.Input) (runtime.Object, erro
 		return nil, apierrors.NewBadRequest("name in URL does not match name in Binding object")
 	}
 	if errs := validateBinding(b); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(in.Match.GroupVersionKind().GroupKind(), b.Name, errs)
+		// Upstream calls it an error of its own, without a reason.
+		return nil, errs.ToAggregate()
 	}
 	c, err := p.call(in.Call, "update", in.Namespace, b.Name)
 	if err != nil {

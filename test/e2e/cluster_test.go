@@ -109,6 +109,8 @@ func (c *cluster) remove() {
 		c.t.Logf("end of the server's log:\n%s", tail(string(log), 30))
 	}
 	if _, err := os.Stat(filepath.Join(c.dir, "d")); err == nil {
+		c.down()
+		c.checkLog()
 		c.down("--purge")
 	}
 	if out, err := exec.Command("ip", "netns", "del", c.netns).CombinedOutput(); err != nil {
@@ -116,6 +118,20 @@ func (c *cluster) remove() {
 	}
 	if err := os.RemoveAll(c.dir); err != nil {
 		c.t.Error(err)
+	}
+}
+
+// checkLog looks for what the race detector, and the guard of the cache that goes
+// with it, say of a program that was built with them.
+func (c *cluster) checkLog() {
+	log, err := os.ReadFile(filepath.Join(c.dir, "d", "log", "proa.log"))
+	if err != nil {
+		return // nothing was started
+	}
+	for _, sign := range []string{"WARNING: DATA RACE", "changed in place"} {
+		if i := strings.Index(string(log), sign); i >= 0 {
+			c.t.Errorf("the server's log:\n%s", log[i:min(len(log), i+6000)])
+		}
 	}
 }
 

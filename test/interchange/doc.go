@@ -9,7 +9,11 @@
 // everything again (test/parts). The user's work is one script for all rows
 // (script_test.go).
 //
-// A second test writes objects of every kind with one API server, stops it, and
+// Another test runs the scripts of API behaviour (test/scripts), and the table of
+// bad input, against upstream's API server: what Proa's is held to is what
+// upstream's does ("make compare").
+//
+// The last writes objects of every kind with one API server, stops it, and
 // reads them with the other over the same etcd (portable_test.go).
 //
 //	go test ./test/interchange       the row that is Proa's alone

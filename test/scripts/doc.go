@@ -8,6 +8,10 @@
 // testscript, such as stdout and stderr, which match what the last command
 // wrote. See https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript.
 //
+// The command ask sends one request as it is, and prints the code, the warnings
+// and the body of what comes back (ask_test.go). "make compare" runs everything
+// against upstream's server.
+//
 // What no client would send (badcases_test.go) is sent over the network as it
 // is, and answered as upstream's server answered when testdata/bad.json was
 // recorded from it (the flag -record does that again). Where an answer is

@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"kubectl": kubectl})
+	testscript.Main(m, map[string]func(){"kubectl": kubectl, "ask": ask})
 }
 
 // kubectl is the command of that name in scripts.
