@@ -133,6 +133,11 @@ conformance-build: build ## Build the suite, its images and upstream's programs,
 simulate: ## Run simulated clusters with faults: SEED=… RUNS=… REPEAT=… LOG=info.
 	@SEED=$(or $(SEED),1) RUNS=$(or $(RUNS),50) REPEAT=$(REPEAT) LOG=$(LOG) GOMAXPROCS=1 $(GO) test -count 1 -timeout 0 ./test/simulate -run '^TestSimulate$$'
 
+.PHONY: chaos
+chaos: build ## Let a cluster of three real nodes fail while it is used: SEED=… MINUTES=5.
+	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) PROA_SEED=$(SEED) PROA_MINUTES=$(or $(MINUTES),5) \
+	  $(GO) test ./test/e2e -run '^TestChaos$$' -count 1 -timeout 0 -v
+
 .PHONY: interchange
 interchange: build ## Exchange each part with its upstream counterpart, and write docs/interchange.md.
 	@upstream=$$($(CONFORMANCE) -upstream) && cd $(CURDIR) && $(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) PROA_UPSTREAM_BIN_DIR=$$upstream \

@@ -46,7 +46,7 @@ var exempt = []rule{
 // confined may be imported only in one folder.
 var confined = []struct{ prefix, below, reason string }{
 	{"go.etcd.io/etcd", "store/etcd", "the store is a narrow interface, and only what is behind it knows etcd"},
-	{"github.com/anishathalye/porcupine", "test/simulate", "a checker of histories is for tests"},
+	{"github.com/anishathalye/porcupine", "test/history", "a checker of histories is for tests"},
 	{"go.etcd.io/raft", "store/etcd", "the store is a narrow interface, and only what is behind it knows etcd"},
 }
 
@@ -188,7 +188,7 @@ func TestVerdict(t *testing.T) {
 		{"store/etcdlike", "go.etcd.io/etcd/client/v3", false},
 		{"cache", "go.etcd.io/raft/v3", false},
 		{"cache", "github.com/anishathalye/porcupine", false},
-		{"test/simulate", "github.com/anishathalye/porcupine", true},
+		{"test/history", "github.com/anishathalye/porcupine", true},
 		{"cli", "example.com/unknown", false},
 	} {
 		if got := verdict(c.dir, c.path); (got == "") != c.ok {

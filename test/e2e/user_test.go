@@ -17,6 +17,7 @@ import (
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	watchtools "k8s.io/client-go/tools/watch"
@@ -47,18 +48,25 @@ func (c *cluster) user(t *testing.T) *user {
 // userIn makes one in a namespace that is there.
 func (c *cluster) userIn(t *testing.T, namespace string) *user {
 	t.Helper()
-	cfg, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Dial, cfg.QPS = c.dial, -1
-	api, err := kubernetes.NewForConfig(cfg)
+	api, err := kubernetes.NewForConfig(c.access(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	u := c.typist(t, namespace)
 	u.api = api
 	return u
+}
+
+// access is the operator's way to the API server, from outside of the cluster's
+// network namespace.
+func (c *cluster) access(t *testing.T) *rest.Config {
+	t.Helper()
+	cfg, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Dial, cfg.QPS = c.dial, -1
+	return cfg
 }
 
 // typist is a user who has nothing but a kubectl, and so can be made before

@@ -16,6 +16,7 @@ import (
 	"proa/resource"
 	"proa/resource/builtin"
 	"proa/store"
+	"proa/test/history"
 )
 
 // audit sees every change of the store as it is made, and holds it against the
@@ -183,10 +184,6 @@ func surge(d *appsv1.Deployment) int {
 	return n
 }
 
-func finished(p *v1.Pod) bool {
-	return p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed
-}
-
 func (a *audit) judgePod(key string, was, is *v1.Pod) {
 	switch {
 	case was == nil:
@@ -200,7 +197,7 @@ func (a *audit) judgePod(key string, was, is *v1.Pod) {
 		a.world.failf("%s was bound to %s and is bound again, to %q", key, was.Spec.NodeName, is.Spec.NodeName)
 	case was.Spec.NodeName == "" && is.Spec.NodeName != "":
 		a.judgeNode(is)
-	case finished(was) && was.Status.Phase != is.Status.Phase:
+	case history.Finished(was) && was.Status.Phase != is.Status.Phase:
 		a.world.failf("%s had %s and is now %s", key, was.Status.Phase, is.Status.Phase)
 	}
 }
@@ -211,24 +208,14 @@ func (a *audit) judgeNode(bound *v1.Pod) {
 	if n == nil {
 		return // it was deleted while the pod was on its way
 	}
-	var cpu, memory, count int64
-	add := func(p *v1.Pod) {
-		count++
-		for i := range p.Spec.Containers {
-			r := p.Spec.Containers[i].Resources.Requests
-			cpu += r.Cpu().MilliValue()
-			memory += r.Memory().Value()
-		}
-	}
-	add(bound)
+	pods := []*v1.Pod{bound}
 	for _, p := range a.pods {
-		if p.UID != bound.UID && p.Spec.NodeName == n.Name && !finished(p) {
-			add(p)
+		if p.UID != bound.UID && p.Spec.NodeName == n.Name {
+			pods = append(pods, p)
 		}
 	}
-	have := n.Status.Allocatable
-	if cpu > have.Cpu().MilliValue() || memory > have.Memory().Value() || count > have.Pods().Value() {
-		a.world.failf("node %s is overcommitted by %s/%s: %d pods ask for %d m CPU and %d bytes", n.Name, bound.Namespace, bound.Name, count, cpu, memory)
+	if why := history.Crowded(n, pods); why != "" {
+		a.world.failf("node %s is overcommitted by %s/%s: %s", n.Name, bound.Namespace, bound.Name, why)
 	}
 }
 
@@ -244,7 +231,7 @@ func (a *audit) judgeSet(key string, created *v1.Pod) {
 	}
 	n := 1
 	for _, p := range a.pods {
-		if o := metav1.GetControllerOf(p); o != nil && o.UID == owner.UID && p.DeletionTimestamp == nil && !finished(p) {
+		if o := metav1.GetControllerOf(p); o != nil && o.UID == owner.UID && p.DeletionTimestamp == nil && !history.Finished(p) {
 			n++
 		}
 	}

@@ -7,6 +7,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"proa/test/history"
 )
 
 // How long a cluster may take to converge once the faults have ended (a key
@@ -85,9 +87,9 @@ func (a *audit) unsettled() string {
 			return key + " has an owner that is gone"
 		case p.DeletionTimestamp != nil:
 			return key + " is being deleted"
-		case !finished(p) && !ready(p):
+		case !history.Finished(p) && !ready(p):
 			return fmt.Sprintf("%s is not ready: %s on %q, %+v", key, p.Status.Phase, p.Spec.NodeName, p.Status.Conditions)
-		case o != nil && finished(p):
+		case o != nil && history.Finished(p):
 			return fmt.Sprintf("%s of a set has ended: %s %s", key, p.Status.Phase, p.Status.Reason)
 		}
 	}

@@ -24,8 +24,8 @@
 //	            every change against the rules: a pod is bound once and to a
 //	            node with room for it, and sets have no more pods than they
 //	            ever asked for
-//	ledger.go   reads and compare-and-swap writes are linearizable
-//	watcher.go  a client's watch is ordered, gapless and unique
+//	test/history reads and compare-and-swap writes are linearizable, and a client's
+//	            watch is ordered and unique; watching.go: and without gaps
 //	world.go    the containers of a pod begin once, on one node
 //	calm.go     after the faults the cluster converges, what was acknowledged
 //	            is there, and then nothing is written but heartbeats

@@ -19,6 +19,8 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/klog/v2"
+
+	"proa/test/history"
 )
 
 // Run runs the simulation of a seed. Runs must not be parallel: what makes
@@ -66,17 +68,17 @@ func (w *world) run() {
 	defer stop()
 	var actors sync.WaitGroup
 	admin := w.clients("admin")
-	book := &ledger{world: w, began: w.began}
-	if err := insist(ctx, func() error { return book.open(ctx, admin) }); err != nil {
+	book := &history.Ledger{Seed: w.plan.seed, Pause: 4 * time.Second, Failf: w.failf}
+	if err := insist(ctx, func() error { return book.Open(ctx, admin) }); err != nil {
 		w.failf("the ledger cannot be opened: %v", err)
 		return
 	}
-	for i := range ledgerClients {
-		actors.Go(func() { book.run(acting, i, w.clients(fmt.Sprintf("ledger-%d", i))) })
+	for i := range history.LedgerClients {
+		actors.Go(func() { book.Run(acting, i, w.clients(fmt.Sprintf("ledger-%d", i))) })
 	}
 	watchers := w.watchers()
 	for _, x := range watchers {
-		parts.Go(func() { x.run(ctx) })
+		parts.Go(func() { x.Run(ctx) })
 	}
 	users := make([]*user, w.plan.users)
 	for i := range users {
@@ -94,9 +96,9 @@ func (w *world) run() {
 		}
 	}
 	w.converge(ctx)
-	book.check()
+	book.Check()
 	for _, x := range watchers {
-		x.check()
+		w.checkWatch(x)
 	}
 }
 
@@ -114,15 +116,15 @@ func insist(ctx context.Context, f func() error) error {
 }
 
 // watchers follow all pods and the pages of the ledger.
-func (w *world) watchers() []*watcher {
+func (w *world) watchers() []*history.Watcher {
 	k := w.clients("watcher")
 	pods, pages := k.CoreV1().Pods(metav1.NamespaceAll), k.CoreV1().ConfigMaps(metav1.NamespaceAll)
-	return []*watcher{
-		{world: w, resource: podsResource,
-			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pods.List(ctx, o) },
-			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return pods.Watch(ctx, o) }},
-		{world: w, resource: configMapsResource,
-			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pages.List(ctx, o) },
-			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return pages.Watch(ctx, o) }},
+	return []*history.Watcher{
+		{Resource: podsResource.Resource, Pause: time.Second, Failf: w.failf,
+			List:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pods.List(ctx, o) },
+			Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return pods.Watch(ctx, o) }},
+		{Resource: configMapsResource.Resource, Pause: time.Second, Failf: w.failf,
+			List:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pages.List(ctx, o) },
+			Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return pages.Watch(ctx, o) }},
 	}
 }

@@ -1,4 +1,4 @@
-package simulate
+package history
 
 import (
 	"context"
@@ -14,24 +14,28 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// ledger is a few config maps that clients read and write by compare-and-swap,
+// Ledger is a few config maps that clients read and write by compare-and-swap,
 // and the history of what they were told.
-type ledger struct {
-	world *world
-	began time.Time
+type Ledger struct {
+	// Seed decides what each client does, and Pause is the most that it waits
+	// before it does.
+	Seed  uint64
+	Pause time.Duration
+	Failf func(format string, args ...any)
 
+	began   time.Time
 	mu      sync.Mutex
 	history []porcupine.Operation
 	next    int // makes every written value another
 }
 
-// ledgerSpace is the namespace of the config maps, and of nothing else.
-const ledgerSpace = "ledger"
+// LedgerSpace is the namespace of the config maps, and of nothing else.
+const LedgerSpace = "ledger"
 
-const (
-	ledgerPages   = 3
-	ledgerClients = 4
-)
+// LedgerClients is how many clients make a ledger interesting.
+const LedgerClients = 4
+
+const ledgerPages = 3
 
 // entry is one operation on a page: a read, or a write of value where the page
 // says old.
@@ -83,26 +87,29 @@ var model = porcupine.Model{
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v → %+v", input, output) },
 }
 
-// open makes the pages. An attempt that was told nothing may have made some.
-func (l *ledger) open(ctx context.Context, k kubernetes.Interface) error {
-	if _, err := k.CoreV1().Namespaces().Create(ctx, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ledgerSpace}}, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+// Open makes the pages. An attempt that was told nothing may have made some.
+func (l *Ledger) Open(ctx context.Context, k kubernetes.Interface) error {
+	if l.began.IsZero() {
+		l.began = time.Now()
+	}
+	if _, err := k.CoreV1().Namespaces().Create(ctx, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: LedgerSpace}}, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}
 	for i := range ledgerPages {
 		page := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("page-%d", i)}}
-		if _, err := k.CoreV1().ConfigMaps(ledgerSpace).Create(ctx, page, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		if _, err := k.CoreV1().ConfigMaps(LedgerSpace).Create(ctx, page, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 			return err
 		}
 	}
 	return nil
 }
 
-// run reads and writes as one client until ctx ends.
-func (l *ledger) run(ctx context.Context, id int, k kubernetes.Interface) {
-	r := rand.New(rand.NewPCG(l.world.plan.seed, 200+uint64(id)))
-	pages := k.CoreV1().ConfigMaps(ledgerSpace)
+// Run reads and writes as one client until ctx ends.
+func (l *Ledger) Run(ctx context.Context, id int, k kubernetes.Interface) {
+	r := rand.New(rand.NewPCG(l.Seed, 200+uint64(id)))
+	pages := k.CoreV1().ConfigMaps(LedgerSpace)
 	var seen *v1.ConfigMap
-	for sleep(ctx, time.Duration(r.IntN(4000))*time.Millisecond) == nil {
+	for wait(ctx, time.Duration(r.Int64N(int64(l.Pause)))) == nil {
 		page := fmt.Sprintf("page-%d", r.IntN(ledgerPages))
 		if seen != nil && seen.Name == page && r.IntN(2) == 0 {
 			l.swap(ctx, id, k, seen)
@@ -127,7 +134,7 @@ func (l *ledger) run(ctx context.Context, id int, k kubernetes.Interface) {
 
 // readByList reads a page by a list, which is as fresh as a get.
 func readByList(ctx context.Context, k kubernetes.Interface, page string) (*v1.ConfigMap, error) {
-	list, err := k.CoreV1().ConfigMaps(ledgerSpace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + page})
+	list, err := k.CoreV1().ConfigMaps(LedgerSpace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + page})
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +144,7 @@ func readByList(ctx context.Context, k kubernetes.Interface, page string) (*v1.C
 	return &list.Items[0], nil
 }
 
-func (l *ledger) swap(ctx context.Context, id int, k kubernetes.Interface, seen *v1.ConfigMap) {
+func (l *Ledger) swap(ctx context.Context, id int, k kubernetes.Interface, seen *v1.ConfigMap) {
 	e := entry{page: seen.Name, write: true, old: seen.Data["value"]}
 	l.mu.Lock()
 	l.next++
@@ -146,7 +153,7 @@ func (l *ledger) swap(ctx context.Context, id int, k kubernetes.Interface, seen 
 	write := seen.DeepCopy()
 	write.Data = map[string]string{"value": e.value}
 	call := l.now()
-	_, err := k.CoreV1().ConfigMaps(ledgerSpace).Update(ctx, write, metav1.UpdateOptions{})
+	_, err := k.CoreV1().ConfigMaps(LedgerSpace).Update(ctx, write, metav1.UpdateOptions{})
 	switch {
 	case err == nil:
 		l.record(id, call, l.now(), e, outcome{known: true, done: true})
@@ -157,22 +164,34 @@ func (l *ledger) swap(ctx context.Context, id int, k kubernetes.Interface, seen 
 	}
 }
 
-func (l *ledger) now() int64 { return int64(time.Since(l.began)) }
+func (l *Ledger) now() int64 { return int64(time.Since(l.began)) }
 
-func (l *ledger) record(id int, call, end int64, e entry, o outcome) {
+func (l *Ledger) record(id int, call, end int64, e entry, o outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.history = append(l.history, porcupine.Operation{ClientId: id, Input: e, Call: call, Output: o, Return: end})
 }
 
-// check reports a history that no register could have had.
-func (l *ledger) check() {
+// Check reports a history that no register could have had.
+func (l *Ledger) Check() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch porcupine.CheckOperationsTimeout(model, l.history, time.Minute) {
 	case porcupine.Illegal:
-		l.world.failf("%d reads and writes of the ledger are not linearizable", len(l.history))
+		l.Failf("%d reads and writes of the ledger are not linearizable", len(l.history))
 	case porcupine.Unknown:
-		l.world.failf("whether %d reads and writes of the ledger are linearizable could not be found out in a minute", len(l.history))
+		l.Failf("whether %d reads and writes of the ledger are linearizable could not be found out in a minute", len(l.history))
+	}
+}
+
+// wait returns an error when ctx ends first.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
 	}
 }
