@@ -100,6 +100,7 @@ func (f *clusterFlags) addServer(cmd *cobra.Command) {
 	fl.StringVar(&c.Network.NodeCIDR, "node-cidr", "", "address `range` of the nodes that this machine is divided into (default 10.44.0.0/24)")
 	fl.StringVar(&c.Network.ServiceCIDR, "service-cidr", "", "address `range` of services (default 10.43.0.0/16)")
 	fl.StringVar(&c.Network.ClusterDomain, "cluster-domain", "", "DNS `domain` of the cluster (default cluster.local)")
+	fl.StringVar(&c.Network.LoadBalancer, "load-balancer", "", "what services of type LoadBalancer get: addresses of nodes, or none to bring another controller (default nodes)")
 	fl.StringVar(&c.Network.CNI, "cni", "", "pod network: bridge, or none to bring another (default bridge)")
 	fl.StringVar(&c.Network.Bridge, "bridge", "", "`name` of the bridge that pods hang on (default proa0)")
 	fl.StringVar(&c.Node.Name, "node-name", "", "`name` of the node (default the host name)")

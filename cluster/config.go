@@ -116,8 +116,11 @@ type Network struct {
 	ClusterDomain string `json:"clusterDomain,omitempty"`
 	// CNI is "bridge" (default) or "none", where another plugin writes its
 	// configuration into CNIConfDir.
-	CNI        string `json:"cni,omitempty"`
-	CNIConfDir string `json:"cniConfDir,omitempty"`
+	CNI string `json:"cni,omitempty"`
+	// LoadBalancer is "nodes" (default): services of type LoadBalancer get addresses
+	// of nodes; or "none", where another controller provides for them.
+	LoadBalancer string `json:"loadBalancer,omitempty"`
+	CNIConfDir   string `json:"cniConfDir,omitempty"`
 	// Kubeconfig by which a node without a control plane follows the others,
 	// for routes to their pods. Without one it makes none.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
@@ -215,6 +218,7 @@ func (c *Config) Complete() error {
 	set(&c.Network.ServiceCIDR, "10.43.0.0/16")
 	set(&c.Network.ClusterDomain, "cluster.local")
 	set(&c.Network.CNI, "bridge")
+	set(&c.Network.LoadBalancer, "nodes")
 	set(&c.Network.Bridge, "proa0")
 	set(&c.Network.CNIConfDir, filepath.Join(c.DataDir, "cni", "net.d"))
 	if p, err := netip.ParsePrefix(c.Network.ServiceCIDR); err == nil && c.Network.ClusterDNS == "" {
@@ -279,6 +283,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Network.CNI != "bridge" && c.Network.CNI != "none" {
 		bad("network.cni", c.Network.CNI, `must be "bridge" or "none"`)
+	}
+	if c.Network.LoadBalancer != "nodes" && c.Network.LoadBalancer != "none" {
+		bad("network.loadBalancer", c.Network.LoadBalancer, `must be "nodes" or "none"`)
 	}
 	if len(c.Network.Bridge) > 15 {
 		bad("network.bridge", c.Network.Bridge, "an interface name has at most 15 characters")

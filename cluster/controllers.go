@@ -33,6 +33,7 @@ import (
 	"proa/controller/endpointslicemirroring"
 	"proa/controller/garbage"
 	"proa/controller/job"
+	"proa/controller/loadbalancer"
 	"proa/controller/namespace"
 	"proa/controller/nodeipam"
 	"proa/controller/nodelifecycle"
@@ -58,6 +59,10 @@ type ControllersConfig struct {
 	Pods []netip.Prefix
 	// NodeGracePeriod is how long a node may be silent, 0 for the default.
 	NodeGracePeriod time.Duration
+	// BalanceByNodes gives services of type LoadBalancer addresses of nodes, but for
+	// APIPort on them.
+	BalanceByNodes bool
+	APIPort        int32
 }
 
 // Controllers is the list of all controllers, in no order that matters.
@@ -92,6 +97,9 @@ func Controllers(c ControllersConfig) []controller.Definition {
 	}
 	if c.Signer != nil {
 		all = append(all, certificates.Signing(c.Signer))
+	}
+	if c.BalanceByNodes {
+		all = append(all, loadbalancer.Definition(c.APIPort))
 	}
 	if len(c.Pods) > 0 {
 		all = append(all, nodeipam.Definition(nodeipam.Ranges(c.Pods...)...))

@@ -253,6 +253,7 @@ func (s *server) startControllers(pods []netip.Prefix, nodeGrace time.Duration) 
 		}
 		return m.Run(ctx, Controllers(ControllersConfig{
 			CA: s.authority.CA(), Signer: s.authority.Signer, Pods: pods, NodeGracePeriod: nodeGrace,
+			BalanceByNodes: s.config.Network.LoadBalancer == "nodes", APIPort: int32(s.api.address.Port()),
 		}))
 	})
 }

@@ -44,7 +44,8 @@ type facts struct {
 }
 
 func (m Machine) facts(name string, i int) facts {
-	labels := map[string]string{Label: "true"}
+	// Nobody is there to take a service's traffic.
+	labels := map[string]string{Label: "true", v1.LabelNodeExcludeBalancers: "true"}
 	for k, v := range m.Labels {
 		labels[k] = v
 	}

@@ -27,6 +27,7 @@ kind: Service
 metadata: {name: sticky}
 spec: {selector: {app: hello}, sessionAffinity: ClientIP, ports: [{port: 80, targetPort: 8080}]}
 `, "apply", "-f", "-")
+	u.kubectl("expose", "deployment", "hello", "--name=balanced", "--type=LoadBalancer", "--port=8088", "--target-port=8080")
 	u.kubectl("run", "client", "--image=proa.local/hello:1", "--command", "--", "sleep", "1000000")
 	u.kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
 	u.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
@@ -41,6 +42,13 @@ spec: {selector: {app: hello}, sessionAffinity: ClientIP, ports: [{port: 80, tar
 		if out := get(addr); !strings.Contains(out, "Hello from hello-") {
 			t.Errorf("http://%s/ answers %q", addr, out)
 		}
+	}
+	u.kubectl("wait", "--for=jsonpath={.status.loadBalancer.ingress[0].ip}="+nodeAddress, "service/balanced", "--timeout=60s")
+	if out := get(nodeAddress + ":8088"); !strings.Contains(out, "Hello from hello-") {
+		t.Errorf("at the address of its load balancer a service answers a pod %q", out)
+	}
+	if out, err := c.command("", "busybox", "wget", "-qO-", "http://"+nodeAddress+":8088/"); err != nil || !strings.Contains(out, "Hello from hello-") {
+		t.Errorf("at the address of its load balancer a service answers the node %q", out)
 	}
 	if out := get(ip("empty")); !strings.Contains(out, "refused") {
 		t.Errorf("a service without pods answers %q", out)
