@@ -1,12 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	serializer "k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	"k8s.io/client-go/kubernetes/scheme"
 )
 
 func TestRatio(t *testing.T) {
@@ -107,5 +115,35 @@ func TestParsePeak(t *testing.T) {
 	}
 	if got := parsePeak("Name:\tx\n"); got != 0 {
 		t.Errorf("peak of an ending process = %d", got)
+	}
+}
+
+// A watch that is cut goes on where it ended.
+func TestReadUntilCut(t *testing.T) {
+	t.Parallel()
+	var stream bytes.Buffer
+	frames := serializer.LengthDelimitedFramer.NewFrameWriter(&stream)
+	for i := range 3 {
+		var raw bytes.Buffer
+		pod := &v1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "a", ResourceVersion: strconv.Itoa(7 + i)}}
+		if err := serializer.NewSerializer(scheme.Scheme, scheme.Scheme).Encode(pod, &raw); err != nil {
+			t.Fatal(err)
+		}
+		event, err := (&metav1.WatchEvent{Type: "ADDED", Object: runtime.RawExtension{Raw: raw.Bytes()}}).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := frames.Write(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := stream.Bytes()
+	w := &watcher{body: io.NopCloser(bytes.NewReader(whole)), from: "1"}
+	if n, err := w.read(2); n != 2 || err != nil || w.from != "1" {
+		t.Errorf("read %d, %v, from %s", n, err, w.from)
+	}
+	w.body = io.NopCloser(bytes.NewReader(whole[:len(whole)-1]))
+	if n, err := w.read(3); n != 2 || err != nil || w.from != "8" {
+		t.Errorf("read %d, %v, from %s; want 2 and 8", n, err, w.from)
 	}
 }

@@ -115,7 +115,7 @@ func parse(args []string) (options, error) {
 	steps := fl.String("steps", "", "`regexp` of the names of steps to run (default all)")
 	fl.StringVar(&o.profiles, "profiles", "", "`folder` for profiles of the server under each load (default: none are taken)")
 	fl.StringVar(&o.upstream, "upstream", "", "`folder` of upstream's programs, to measure beside Proa (default: Proa alone)")
-	fl.DurationVar(&o.limit, "limit", 17*time.Minute, "`time` after which a comparison begins nothing more")
+	fl.DurationVar(&o.limit, "limit", 18*time.Minute, "`time` after which a comparison begins nothing more")
 	fl.StringVar(&o.readme, "readme", "", "`page` that a chart of the comparison goes into (default: none)")
 	idle := fl.Duration("idle", 0, "`time` for which a comparison looks at the sides at rest (default 5m; with -quick 3s)")
 	fl.StringVar(&o.room, "room", "", "network `namespace` this process is in already (for its own use)")

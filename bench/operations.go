@@ -172,14 +172,14 @@ type fanOut struct{ watchers, events int }
 
 // compareWatch delivers events. The creates that make them are in the cost.
 func (t *turn) compareWatch(ctx context.Context, work string, w fanOut) error {
-	streams, err := t.openWatches(ctx, w.watchers)
-	defer func() { closeAll(streams) }()
+	a, err := t.openWatches(ctx, w.watchers)
+	defer a.close()
 	if err != nil {
 		return err
 	}
 	prefix := fmt.Sprintf("w%d-%d", w.watchers, t.round)
 	return t.measure(work, w.watchers*w.events, func() ([]time.Duration, error) {
-		return nil, t.fanOut(ctx, streams, prefix, w.events)
+		return nil, a.fanOut(prefix, w.events)
 	})
 }
 

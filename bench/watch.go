@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	serializer "k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	"k8s.io/client-go/kubernetes/scheme"
 )
 
 const watchSpace = "watched"
@@ -19,13 +21,13 @@ func (b *bench) measureWatch(ctx context.Context) error {
 	if err := b.namespace(ctx, watchSpace); err != nil {
 		return err
 	}
-	streams, err := b.openWatches(ctx, b.plan.watchers)
-	defer closeAll(streams)
+	a, err := b.openWatches(ctx, b.plan.watchers)
+	defer a.close()
 	if err != nil {
 		return err
 	}
 	profiled := b.profileCPU(ctx, "watch")
-	wall, used, err := b.cost(func() error { return b.fanOut(ctx, streams, "watched", b.plan.events) })
+	wall, used, err := b.cost(func() error { return a.fanOut("watched", b.plan.events) })
 	if err != nil {
 		return err
 	}
@@ -35,47 +37,87 @@ func (b *bench) measureWatch(ctx context.Context) error {
 	return profiled()
 }
 
-// openWatches begins so many watches after all that there is. What was opened is
-// returned with the error, too.
-func (s *subject) openWatches(ctx context.Context, n int) ([]io.ReadCloser, error) {
-	list, err := s.client.CoreV1().Pods(watchSpace).List(ctx, metav1.ListOptions{Limit: 1})
-	if err != nil {
-		return nil, fmt.Errorf("list: %w", err)
-	}
-	var streams []io.ReadCloser
-	for range n {
-		stream, err := s.openWatch(ctx, list.ResourceVersion)
-		if err != nil {
-			return streams, fmt.Errorf("watch: %w", err)
-		}
-		streams = append(streams, stream)
-	}
-	return streams, nil
+// audience is many watchers of the same events.
+type audience struct {
+	*subject
+	ctx      context.Context // ends the watches
+	cancel   context.CancelFunc
+	watchers []*watcher
 }
 
-func closeAll(streams []io.ReadCloser) {
-	for _, s := range streams {
-		s.Close()
+// watcher reads one watch. It is used by one goroutine at a time.
+type watcher struct {
+	body io.ReadCloser
+	from string // the resource version that it has seen
+}
+
+// openWatches begins so many watches after all that there is. The audience is to
+// be closed, with an error too.
+func (s *subject) openWatches(ctx context.Context, n int) (*audience, error) {
+	a := &audience{subject: s}
+	a.ctx, a.cancel = context.WithCancel(ctx)
+	list, err := s.client.CoreV1().Pods(watchSpace).List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return a, fmt.Errorf("list: %w", err)
+	}
+	for range n {
+		body, err := s.openWatch(a.ctx, list.ResourceVersion)
+		if err != nil {
+			return a, fmt.Errorf("watch: %w", err)
+		}
+		a.watchers = append(a.watchers, &watcher{body, list.ResourceVersion})
+	}
+	return a, nil
+}
+
+func (a *audience) close() {
+	a.cancel()
+	for _, w := range a.watchers {
+		w.body.Close()
 	}
 }
 
 // fanOut creates pods, and returns when every watcher has seen all of them.
-func (s *subject) fanOut(ctx context.Context, streams []io.ReadCloser, prefix string, events int) error {
+func (a *audience) fanOut(prefix string, events int) error {
 	received := make(chan error, 1)
 	go func() {
-		received <- parallel(ctx, len(streams), len(streams), func(_ context.Context, i int) error {
-			return readFrames(streams[i], events)
+		received <- parallel(a.ctx, len(a.watchers), len(a.watchers), func(_ context.Context, i int) error {
+			return a.receive(a.watchers[i], events)
 		})
 	}()
-	err := parallel(ctx, events, s.plan.workers, func(ctx context.Context, i int) error {
-		_, err := s.client.CoreV1().Pods(watchSpace).Create(ctx, loadPod(fmt.Sprintf("%s-%d", prefix, i)), metav1.CreateOptions{})
+	err := parallel(a.ctx, events, a.plan.workers, func(ctx context.Context, i int) error {
+		_, err := a.client.CoreV1().Pods(watchSpace).Create(ctx, loadPod(fmt.Sprintf("%s-%d", prefix, i)), metav1.CreateOptions{})
 		return err
 	})
 	if err != nil {
-		closeAll(streams) // ends those who read
+		a.cancel() // ends those who read
 		return errors.Join(fmt.Errorf("create: %w", err), <-received)
 	}
 	return <-received
+}
+
+// receive reads n events. A server cuts a watch of which the reader falls behind,
+// as may happen where they share the cores; another then begins where it ended,
+// as any client's does.
+func (a *audience) receive(w *watcher, n int) error {
+	for {
+		read, err := w.read(n)
+		if err != nil {
+			return err
+		}
+		if n -= read; n == 0 {
+			return nil
+		}
+		if err := a.ctx.Err(); err != nil {
+			return fmt.Errorf("%d events have not come: %w", n, err)
+		}
+		body, err := a.openWatch(a.ctx, w.from)
+		if err != nil {
+			return fmt.Errorf("watch again: %w", err)
+		}
+		w.body.Close()
+		w.body = body
+	}
 }
 
 // openWatch returns the body of a watch that the server has accepted.
@@ -94,17 +136,44 @@ const watchType = protobuf + ";stream=watch"
 // frameLimit is the largest event that is read.
 const frameLimit = 64 << 10
 
-// readFrames reads n frames.
-func readFrames(r io.ReadCloser, n int) error {
-	frames := serializer.LengthDelimitedFramer.NewFrameReader(r)
-	buf := make([]byte, frameLimit)
-	for i := range n {
-		if _, err := frames.Read(buf); err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
+// read reads up to n frames. Where the watch ends before, it notes how far it has
+// come, for which it decodes the last frame.
+func (w *watcher) read(n int) (read int, err error) {
+	frames := serializer.LengthDelimitedFramer.NewFrameReader(w.body)
+	last, next := make([]byte, frameLimit), make([]byte, frameLimit)
+	size := 0
+	for read < n {
+		k, err := frames.Read(next)
+		if err != nil {
+			if errors.Is(err, io.ErrShortBuffer) {
+				return read, fmt.Errorf("an event of more than %d bytes: %w", frameLimit, err)
 			}
-			return fmt.Errorf("after %d of %d events: %w", i, n, err)
+			// The watch has ended.
+			if size > 0 {
+				w.from, err = versionOf(last[:size])
+				return read, err
+			}
+			return read, nil
 		}
+		last, next, size = next, last, k
+		read++
 	}
-	return nil
+	return read, nil
+}
+
+// versionOf is the resource version of a watch's event.
+func versionOf(frame []byte) (string, error) {
+	var e metav1.WatchEvent
+	if err := e.Unmarshal(frame); err != nil {
+		return "", fmt.Errorf("event: %w", err)
+	}
+	o, _, err := scheme.Codecs.UniversalDeserializer().Decode(e.Object.Raw, nil, nil)
+	if err != nil {
+		return "", fmt.Errorf("event of type %s: %w", e.Type, err)
+	}
+	m, err := meta.Accessor(o)
+	if err != nil {
+		return "", fmt.Errorf("event of type %s: %w", e.Type, err)
+	}
+	return m.GetResourceVersion(), nil
 }
