@@ -104,10 +104,17 @@ func (a *API) Modify(ctx context.Context, c *request.Call, m Modification) (*Res
 		}
 		var now *cache.Entry
 		r, now, failed = a.modify(ctx, c, cached, e, m)
-		if failed == nil {
-			return r, nil
-		}
 		switch {
+		case failed == nil && r.Entry == e && !fresh:
+			// Nothing was changed, but of a state that may be old: what the write
+			// asks for may have been undone since, above all just after a start.
+			latest, ferr := cached.Fresh(ctx, ns, c.Name)
+			if ferr == nil && latest.Revision == e.Revision {
+				return r, nil
+			}
+			e, err, fresh = latest, ferr, true
+		case failed == nil:
+			return r, nil
 		case errors.Is(failed, store.ErrConflict) || errors.Is(failed, store.ErrNotFound):
 			// Somebody was faster. Go on with what there is now.
 			e, err, fresh = now, nil, true
