@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	serializer "k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
@@ -47,8 +50,9 @@ type audience struct {
 
 // watcher reads one watch. It is used by one goroutine at a time.
 type watcher struct {
-	body io.ReadCloser
-	from string // the resource version that it has seen
+	client kubernetes.Interface // on a connection of its own
+	body   io.ReadCloser
+	from   string // the resource version that it has seen
 }
 
 // openWatches begins so many watches after all that there is. The audience is to
@@ -61,11 +65,15 @@ func (s *subject) openWatches(ctx context.Context, n int) (*audience, error) {
 		return a, fmt.Errorf("list: %w", err)
 	}
 	for range n {
-		body, err := s.openWatch(a.ctx, list.ResourceVersion)
+		client, err := s.side.client(protobuf, true)
 		if err != nil {
+			return a, err
+		}
+		w := &watcher{client: client, from: list.ResourceVersion}
+		if err := w.open(a.ctx); err != nil {
 			return a, fmt.Errorf("watch: %w", err)
 		}
-		a.watchers = append(a.watchers, &watcher{body, list.ResourceVersion})
+		a.watchers = append(a.watchers, w)
 	}
 	return a, nil
 }
@@ -73,7 +81,9 @@ func (s *subject) openWatches(ctx context.Context, n int) (*audience, error) {
 func (a *audience) close() {
 	a.cancel()
 	for _, w := range a.watchers {
-		w.body.Close()
+		if w.body != nil {
+			w.body.Close()
+		}
 	}
 }
 
@@ -96,6 +106,12 @@ func (a *audience) fanOut(prefix string, events int) error {
 	return <-received
 }
 
+// Delays between attempts to watch again.
+const (
+	firstWait = 50 * time.Millisecond
+	lastWait  = 2 * time.Second
+)
+
 // receive reads n events. A server cuts a watch of which the reader falls behind,
 // as may happen where they share the cores; another then begins where it ended,
 // as any client's does.
@@ -108,26 +124,23 @@ func (a *audience) receive(w *watcher, n int) error {
 		if n -= read; n == 0 {
 			return nil
 		}
-		if err := a.ctx.Err(); err != nil {
-			return fmt.Errorf("%d events have not come: %w", n, err)
-		}
-		body, err := a.openWatch(a.ctx, w.from)
-		if err != nil {
-			return fmt.Errorf("watch again: %w", err)
-		}
 		w.body.Close()
-		w.body = body
+		for wait := firstWait; ; wait = min(2*wait, lastWait) {
+			if err = w.open(a.ctx); err == nil {
+				break
+			}
+			if paused := pause(a.ctx, wait); paused != nil {
+				return fmt.Errorf("%d events have not come: %w: %w", n, paused, err)
+			}
+		}
 	}
 }
 
-// openWatch returns the body of a watch that the server has accepted.
-func (s *subject) openWatch(ctx context.Context, from string) (io.ReadCloser, error) {
-	client, err := s.side.client(protobuf, true)
-	if err != nil {
-		return nil, err
-	}
-	return client.CoreV1().RESTClient().Get().Namespace(watchSpace).Resource("pods").
-		SetHeader("Accept", watchType).Param("watch", "true").Param("resourceVersion", from).Stream(ctx)
+// open begins the watch, and returns when the server has accepted it.
+func (w *watcher) open(ctx context.Context) (err error) {
+	w.body, err = w.client.CoreV1().RESTClient().Get().Namespace(watchSpace).Resource("pods").
+		SetHeader("Accept", watchType).Param("watch", "true").Param("resourceVersion", w.from).Stream(ctx)
+	return err
 }
 
 // watchType is protobuf in frames that carry their length.
@@ -166,6 +179,9 @@ func versionOf(frame []byte) (string, error) {
 	var e metav1.WatchEvent
 	if err := e.Unmarshal(frame); err != nil {
 		return "", fmt.Errorf("event: %w", err)
+	}
+	if e.Type == string(watch.Error) {
+		return "", fmt.Errorf("the server ended a watch with an error: %q", e.Object.Raw)
 	}
 	o, _, err := scheme.Codecs.UniversalDeserializer().Decode(e.Object.Raw, nil, nil)
 	if err != nil {
