@@ -65,7 +65,7 @@ func (c *ControlPlane) start(ctx context.Context, s *server) error {
 	if err := bootstrap.ensure(ctx, admin, c.Authority); err != nil {
 		return fmt.Errorf("make what every cluster has: %w", err)
 	}
-	s.startControllers(nil, 0) // nodes have no pod network here
+	s.startControllers(ControllersConfig{}) // nodes have no pod network here
 	client, shared, err := s.schedulerClients()
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
@@ -126,7 +125,10 @@ func (s *server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.startControllers(pods, s.config.Controllers.NodeMonitorGracePeriod.Duration)
+	s.startControllers(ControllersConfig{
+		Pods: pods, NodeGracePeriod: s.config.Controllers.NodeMonitorGracePeriod.Duration,
+		BalanceByNodes: s.config.Network.LoadBalancer == "nodes", APIPort: int32(s.api.address.Port()),
+	})
 	if err := s.startScheduler(rand.Uint64()); err != nil {
 		return err
 	}
@@ -238,9 +240,9 @@ func (s *server) url() string {
 	return "https://" + net.JoinHostPort(host.String(), strconv.Itoa(int(s.api.address.Port())))
 }
 
-// startControllers runs the controllers, with addresses for the nodes' pods, if
-// there are any, and the time after which a silent node is lost.
-func (s *server) startControllers(pods []netip.Prefix, nodeGrace time.Duration) {
+// startControllers runs the controllers as c says, with the authority of the server.
+func (s *server) startControllers(c ControllersConfig) {
+	c.CA, c.Signer = s.authority.CA(), s.authority.Signer
 	clients := localClients(s.api.server.Handler(), s.log)
 	s.parts.run("controllers", func(ctx context.Context) error {
 		defer clients.stop()
@@ -251,10 +253,7 @@ func (s *server) startControllers(pods []netip.Prefix, nodeGrace time.Duration) 
 		m := controller.Manager{
 			Clients: clients, Informers: informer.NewFactory(shared, s.api.hub, s.api.table, 0), Clock: s.clock, Log: s.log,
 		}
-		return m.Run(ctx, Controllers(ControllersConfig{
-			CA: s.authority.CA(), Signer: s.authority.Signer, Pods: pods, NodeGracePeriod: nodeGrace,
-			BalanceByNodes: s.config.Network.LoadBalancer == "nodes", APIPort: int32(s.api.address.Port()),
-		}))
+		return m.Run(ctx, Controllers(c))
 	})
 }
 

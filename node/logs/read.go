@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -114,13 +116,23 @@ func (r *reader) run(ctx context.Context) error {
 			return err
 		}
 		if !running {
-			if _, err := r.drain(); err != nil {
-				return err
-			}
-			return r.rest()
+			return r.toTheEnd()
 		}
 	}
 	return nil
+}
+
+// toTheEnd reads what a container that has ended has left, also in files that came
+// after the one that is being read.
+func (r *reader) toTheEnd() error {
+	for {
+		if _, err := r.drain(); err != nil {
+			return err
+		}
+		if moved, err := r.rotated(); err != nil || !moved {
+			return errors.Join(err, r.rest())
+		}
+	}
 }
 
 // drain writes every whole line there is.
@@ -181,9 +193,9 @@ func (r *reader) rotated() (bool, error) {
 	if _, err := r.drain(); err != nil {
 		return false, err
 	}
-	f, err := os.Open(r.path)
+	f, err := r.successor(have)
 	if err != nil {
-		return false, nil
+		return false, nil // it is being rotated once more
 	}
 	if err := r.rest(); err != nil {
 		f.Close()
@@ -193,6 +205,41 @@ func (r *reader) rotated() (bool, error) {
 	r.f, r.part = f, r.part[:0]
 	r.buf.Reset(f)
 	return true, nil
+}
+
+// successor opens the file that was written after the one that is being read. A
+// slow reader may find that it has been rotated away too.
+func (r *reader) successor(have os.FileInfo) (*os.File, error) {
+	// Opened before the others are listed: what is at the path now stays the
+	// successor, or is listed.
+	newest, err := os.Open(r.path)
+	if err != nil {
+		return nil, err
+	}
+	rotated, err := filepath.Glob(globEscape(r.path) + ".*") // in the order of time
+	if err != nil {
+		newest.Close()
+		return nil, fmt.Errorf("rotated files of %s: %w", r.path, err)
+	}
+	mine := slices.IndexFunc(rotated, func(name string) bool {
+		info, err := os.Stat(name)
+		return err == nil && os.SameFile(info, have)
+	})
+	if mine < 0 || mine+1 == len(rotated) {
+		return newest, nil
+	}
+	if next, err := os.Open(rotated[mine+1]); err == nil && !strings.HasSuffix(next.Name(), packed) && !strings.HasSuffix(next.Name(), unfinished) {
+		newest.Close()
+		return next, nil
+	} else if err == nil {
+		next.Close()
+	}
+	return newest, nil
+}
+
+// globEscape makes a pattern that matches a path and nothing else.
+func globEscape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // output filters and formats entries.

@@ -148,7 +148,7 @@ func TestFollowAcrossRotationsToTheEnd(t *testing.T) {
 		want += fmt.Sprintf("%d\n", i)
 		if i%5 == 0 {
 			// The runtime writes on to the renamed file until it reopens.
-			if err := os.Rename(p, fmt.Sprintf("%s.%d", p, i)); err != nil {
+			if err := os.Rename(p, fmt.Sprintf("%s.%02d", p, i)); err != nil {
 				t.Fatal(err)
 			}
 			fmt.Fprintf(f, "%s stdout F late %d\n", stamp(i), i)
