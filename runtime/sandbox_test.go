@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -232,6 +233,22 @@ func TestSeccomp(t *testing.T) {
 	}
 }
 
+// awaitEnd fails unless a process, given by a descriptor, has ended or does so soon.
+func awaitEnd(t *testing.T, process int) {
+	t.Helper()
+	ended := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		n, err := unix.Poll(ended, int(max(0, time.Until(deadline).Milliseconds())))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			t.Errorf("a container outlived its shim (%v)", err)
+		}
+		return
+	}
+}
+
 // When pause or the shim dies, the sandbox is reported dead, nothing of it stays
 // alive, and it can be removed and replaced.
 func TestSandboxDies(t *testing.T) {
@@ -258,6 +275,11 @@ func TestSandboxDies(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := number(t, status.Info["info"], `"pid":`)
+		life, err := unix.PidfdOpen(first, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(life)
 		target := pause
 		if victim == "shim" {
 			target = parent(t, pause)
@@ -275,9 +297,7 @@ func TestSandboxDies(t *testing.T) {
 		}
 		if victim == "shim" {
 			sink.wait(t, id, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
-			if _, err := os.Stat(fmt.Sprintf("/proc/%d/root/bin", first)); err == nil {
-				t.Error("a container outlived its shim")
-			}
+			awaitEnd(t, life)
 		}
 		if err := conn.Runtime.StopPodSandbox(ctx, sb); err != nil {
 			t.Errorf("stop after %s died: %v", victim, err)
