@@ -12,6 +12,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes"
@@ -44,7 +45,15 @@ type api struct {
 	hub     *cache.Hub
 	table   *resource.Table
 	address netip.AddrPort
-	log     *slog.Logger
+	// services are the ranges of cluster IPs that it is configured with.
+	services []netip.Prefix
+	log      *slog.Logger
+}
+
+// definition of a builtin resource, which the table always has.
+func (a *api) definition(group, version, plural string) *resource.Definition {
+	m, _ := a.table.View().Resource(schema.GroupVersionResource{Group: group, Version: version, Resource: plural})
+	return m.Definition
 }
 
 // apiConfig is what an API server is made of.
@@ -113,7 +122,8 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		return nil, fmt.Errorf("client certificate for nodes: %w", err)
 	}
 	registry.Add(stream.Registry(stream.Config{Objects: who.Objects, NodeTLS: c.authority.ClientTLS(nodes), Log: c.log}))
-	allocators, services, err := ipalloc.For(table, hub, ipalloc.Config{Addresses: []netip.Prefix{c.services}, Now: c.clock.Now, Log: c.log})
+	ranges := []netip.Prefix{c.services}
+	allocators, services, err := ipalloc.For(table, hub, ipalloc.Config{Addresses: ranges, Now: c.clock.Now, Log: c.log})
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +159,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	}
 	if c.listener == nil {
 		p.run("API server", func(ctx context.Context) error { <-ctx.Done(); server.Drain(); return nil })
-		return &api{server: server, hub: hub, table: table, log: c.log}, nil
+		return &api{server: server, hub: hub, table: table, services: ranges, log: c.log}, nil
 	}
 	p.run("API server", func(ctx context.Context) error { return server.Serve(ctx, c.listener) })
 	if c.outer != nil {
@@ -159,7 +169,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address of the API server: %w", err)
 	}
-	return &api{server: server, hub: hub, table: table, address: a, log: c.log}, nil
+	return &api{server: server, hub: hub, table: table, address: a, services: ranges, log: c.log}, nil
 }
 
 // apiserverUser is the API server itself, to itself.

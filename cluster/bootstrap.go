@@ -13,31 +13,37 @@ import (
 	"proa/admission/priority"
 	"proa/apiserver/health"
 	"proa/auth/rbac/bootstrap"
+	"proa/network/ipalloc"
 	"proa/pki"
 )
 
 // bootstrapping are the steps that make what every cluster has from the
 // beginning: the system's namespaces, the default RBAC policy, the system's
-// priority classes, and what servers beside this one authenticate by. A server
-// is not ready before them; their names are upstream's.
-type bootstrapping struct{ namespaces, policy, priorities, authentication health.Hook }
+// priority classes, the ranges of cluster IPs, and what servers beside this one
+// authenticate by. A server is not ready before them; their names are upstream's.
+type bootstrapping struct {
+	namespaces, policy, priorities, serviceCIDR, authentication health.Hook
+}
 
 func newBootstrapping() *bootstrapping {
 	return &bootstrapping{
 		namespaces:     health.Hook{Name: "poststarthook/start-system-namespaces-controller"},
 		policy:         health.Hook{Name: "poststarthook/rbac/bootstrap-roles"},
 		priorities:     health.Hook{Name: "poststarthook/scheduling/bootstrap-system-priority-classes"},
+		serviceCIDR:    health.Hook{Name: "poststarthook/start-kubernetes-service-cidr-controller"},
 		authentication: health.Hook{Name: "poststarthook/start-cluster-authentication-info-controller"},
 	}
 }
 
 func (b *bootstrapping) checks() []health.Check {
-	return []health.Check{b.namespaces.Check(), b.policy.Check(), b.priorities.Check(), b.authentication.Check()}
+	return []health.Check{b.namespaces.Check(), b.policy.Check(), b.priorities.Check(), b.serviceCIDR.Check(), b.authentication.Check()}
 }
 
 // ensure makes what is missing. What is there stays as it is, but for policy
-// that has lost a rule, and certificates that were renewed.
-func (b *bootstrapping) ensure(ctx context.Context, c kubernetes.Interface, authority *pki.Authority) error {
+// that has lost a rule, and certificates that were renewed. What the server has
+// to keep while it runs is kept by parts.
+func (b *bootstrapping) ensure(ctx context.Context, p *parts, a *api, c kubernetes.Interface, authority *pki.Authority) error {
+	services := ipalloc.Default{Client: c, Ranges: a.services, Log: a.log}
 	if err := ensureNamespaces(ctx, c); err != nil {
 		return err
 	}
@@ -46,6 +52,7 @@ func (b *bootstrapping) ensure(ctx context.Context, c kubernetes.Interface, auth
 	for hook, make := range map[*health.Hook]func() error{
 		&b.policy:         func() error { return bootstrap.Ensure(ctx, c) },
 		&b.priorities:     func() error { return priority.EnsureSystem(ctx, c.SchedulingV1().PriorityClasses()) },
+		&b.serviceCIDR:    func() error { return services.Ensure(ctx) },
 		&b.authentication: func() error { return publishAuthentication(ctx, c, authority) },
 	} {
 		g.Go(func() error {
@@ -56,7 +63,13 @@ func (b *bootstrapping) ensure(ctx context.Context, c kubernetes.Interface, auth
 			return nil
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	p.run("default service range", func(ctx context.Context) error {
+		return services.Run(ctx, a.hub, a.definition("networking.k8s.io", "v1", "servicecidrs"))
+	})
+	return nil
 }
 
 func ensureNamespaces(ctx context.Context, c kubernetes.Interface) error {

@@ -43,6 +43,7 @@ import (
 	"proa/controller/resourcequota"
 	"proa/controller/rootca"
 	serviceaccountcontroller "proa/controller/serviceaccount"
+	"proa/controller/servicecidrs"
 	"proa/controller/statefulset"
 	"proa/controller/tainteviction"
 	"proa/controller/ttlafterfinished"
@@ -88,6 +89,7 @@ func Controllers(c ControllersConfig) []controller.Definition {
 		job.Definition(),
 		clusterroleaggregation.Definition(),
 		resourcequota.Definition(),
+		servicecidrs.Definition(),
 		ttlafterfinished.Definition(),
 		protection.Claims(),
 		protection.Volumes(),

@@ -62,7 +62,7 @@ func (c *ControlPlane) start(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	if err := bootstrap.ensure(ctx, admin, c.Authority); err != nil {
+	if err := bootstrap.ensure(ctx, s.parts, s.api, admin, c.Authority); err != nil {
 		return fmt.Errorf("make what every cluster has: %w", err)
 	}
 	s.startControllers(ControllersConfig{}) // nodes have no pod network here

@@ -205,7 +205,7 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return err
 	}
-	if err := bootstrap.ensure(ctx, admin, s.authority); err != nil {
+	if err := bootstrap.ensure(ctx, s.parts, s.api, admin, s.authority); err != nil {
 		return err
 	}
 	door := s.address

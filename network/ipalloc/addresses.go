@@ -3,8 +3,8 @@ package ipalloc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -21,7 +21,7 @@ const managedBy = "ipallocator.k8s.io"
 
 // addresses are the cluster IPs, each taken by an object of its name.
 type addresses struct {
-	ranges map[corev1.IPFamily]addressRange
+	ranges ranges
 	cached *cache.Cache
 	random func(n uint64) uint64
 	uid    func() types.UID
@@ -42,22 +42,33 @@ func (as *addresses) take(ctx context.Context, ip string, of *corev1.Service, dr
 		return err
 	}
 	a = a.Unmap()
-	r, ok := as.ranges[familyOf(a)]
-	if !ok {
-		return errFamilyDisabled
+	open, err := as.ranges.open(ctx, familyOf(a))
+	if err != nil {
+		return err
 	}
-	if !r.contains(a) {
-		return fmt.Errorf("the provided IP (%v) is not in the valid range. The range of valid IPs is %v", ip, r.prefix)
+	if !slices.ContainsFunc(open, func(r addressRange) bool { return r.contains(a) }) {
+		return errNoRange
 	}
 	return as.claim(ctx, a, of, dryRun)
 }
 
 // any claims a free address of a family.
 func (as *addresses) any(ctx context.Context, f corev1.IPFamily, of *corev1.Service, dryRun bool) (string, error) {
-	r, ok := as.ranges[f]
-	if !ok {
-		return "", errFamilyDisabled
+	open, err := as.ranges.open(ctx, f)
+	if err != nil {
+		return "", err
 	}
+	for _, r := range open {
+		ip, err := as.anyOf(ctx, r, of, dryRun)
+		if !errors.Is(err, errFull) {
+			return ip, err
+		}
+	}
+	return "", errFull
+}
+
+// anyOf claims a free address of a range.
+func (as *addresses) anyOf(ctx context.Context, r addressRange, of *corev1.Service, dryRun bool) (string, error) {
 	for i := range candidates(r.size, ipOffset(r.size), as.random) {
 		a := r.at(i)
 		if _, _, err := as.cached.Get(ctx, "", a.String(), cache.Any, 0); err == nil {

@@ -10,10 +10,10 @@ import (
 
 // Errors of a single allocation, in upstream's words.
 var (
-	errFull           = errors.New("range is full")
-	errIPAllocated    = errors.New("provided IP is already allocated")
-	errPortAllocated  = errors.New("provided port is already allocated")
-	errFamilyDisabled = errors.New("the IP family is not configured on this cluster")
+	errFull          = errors.New("range is full")
+	errIPAllocated   = errors.New("provided IP is already allocated")
+	errPortAllocated = errors.New("provided port is already allocated")
+	errNoRange       = errors.New("the provided network does not match the current range")
 )
 
 // bandOffset is where the upper band of a range of size items begins: a

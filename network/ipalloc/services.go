@@ -28,7 +28,8 @@ import (
 // Config of an allocator. Addresses is required.
 type Config struct {
 	// Addresses are the ranges of cluster IPs: one, or one of each family. The
-	// first is that of services which do not say.
+	// first is that of services which do not say. They count until the cluster
+	// has ServiceCIDRs.
 	Addresses []netip.Prefix
 	// NodePorts is 30000-32767 unless set.
 	NodePorts PortRange
@@ -63,9 +64,9 @@ type Services struct {
 
 var _ resource.Allocator = (*Services)(nil)
 
-// New makes an allocator over the caches of services and of the claims. The
-// definitions are those of the table in use.
-func New(hub *cache.Hub, services, ipAddresses *resource.Definition, c Config) (*Services, error) {
+// New makes an allocator over the caches of services, of the ranges and of the
+// claims. The definitions are those of the table in use.
+func New(hub *cache.Hub, services, serviceCIDRs, ipAddresses *resource.Definition, c Config) (*Services, error) {
 	if len(c.Addresses) == 0 || len(c.Addresses) > 2 {
 		return nil, fmt.Errorf("ipalloc: %d ranges of cluster IPs; set one, or one of each IP family", len(c.Addresses))
 	}
@@ -94,7 +95,7 @@ func New(hub *cache.Hub, services, ipAddresses *resource.Definition, c Config) (
 		now:      c.Now,
 		log:      c.Log,
 		addresses: addresses{
-			ranges: map[corev1.IPFamily]addressRange{},
+			ranges: ranges{c.Addresses, hub.Cache(serviceCIDRs)},
 			cached: hub.Cache(ipAddresses),
 			random: c.Random,
 			uid:    c.UID,
@@ -103,15 +104,13 @@ func New(hub *cache.Hub, services, ipAddresses *resource.Definition, c Config) (
 	}
 	for _, p := range c.Addresses {
 		f := familyOf(p.Addr())
-		if _, twice := s.addresses.ranges[f]; twice || !p.IsValid() {
+		if !p.IsValid() || slices.Contains(s.families, f) {
 			return nil, fmt.Errorf("ipalloc: %v: set one range of cluster IPs of each IP family", c.Addresses)
 		}
-		r := newAddressRange(p)
-		if r.size == 0 {
+		if newAddressRange(p).size == 0 {
 			return nil, fmt.Errorf("ipalloc: the range %s has no addresses to give", p)
 		}
 		s.families = append(s.families, f)
-		s.addresses.ranges[f] = r
 	}
 	return s, nil
 }
@@ -375,7 +374,11 @@ func For(table *resource.Table, hub *cache.Hub, c Config) (map[schema.GroupResou
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := New(hub, services, addresses, c)
+	ranges, err := find(networkingv1.SchemeGroupVersion.WithResource("servicecidrs"))
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := New(hub, services, ranges, addresses, c)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -46,7 +46,7 @@ func newServer(t *testing.T, s store.Store, ranges string, ports PortRange) *ser
 	for r := range strings.SplitSeq(ranges, ",") {
 		prefixes = append(prefixes, netip.MustParsePrefix(r))
 	}
-	a, err := New(hub, v.services, networking.IPAddress(), Config{
+	a, err := New(hub, v.services, networking.ServiceCIDR(), networking.IPAddress(), Config{
 		Addresses: prefixes, NodePorts: ports,
 		Random: func(uint64) uint64 { return 0 }, Now: func() time.Time { return v.now },
 	})
@@ -196,9 +196,9 @@ func TestRefusals(t *testing.T) {
 		"taken address": {func(s *corev1.ServiceSpec) { s.ClusterIP = "10.43.0.1" },
 			`Service "b" is invalid: spec.clusterIPs: Invalid value: ["10.43.0.1"]: failed to allocate IP 10.43.0.1: provided IP is already allocated`},
 		"foreign address": {func(s *corev1.ServiceSpec) { s.ClusterIP = "10.44.0.1" },
-			`Service "b" is invalid: spec.clusterIPs: Invalid value: ["10.44.0.1"]: failed to allocate IP 10.44.0.1: the provided IP (10.44.0.1) is not in the valid range. The range of valid IPs is 10.43.0.0/28`},
+			`Service "b" is invalid: spec.clusterIPs: Invalid value: ["10.44.0.1"]: failed to allocate IP 10.44.0.1: the provided network does not match the current range`},
 		"broadcast": {func(s *corev1.ServiceSpec) { s.ClusterIP = "10.43.0.15" },
-			`Service "b" is invalid: spec.clusterIPs: Invalid value: ["10.43.0.15"]: failed to allocate IP 10.43.0.15: the provided IP (10.43.0.15) is not in the valid range. The range of valid IPs is 10.43.0.0/28`},
+			`Service "b" is invalid: spec.clusterIPs: Invalid value: ["10.43.0.15"]: failed to allocate IP 10.43.0.15: the provided network does not match the current range`},
 		"other family": {func(s *corev1.ServiceSpec) { s.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol} },
 			`Service "b" is invalid: spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster`},
 		"two families": {func(s *corev1.ServiceSpec) {

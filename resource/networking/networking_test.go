@@ -106,3 +106,29 @@ func TestNetworkPolicy(t *testing.T) {
 	rt.Columns(t, NetworkPolicy(), "Name", "Pod-Selector", "Age")
 	rt.Cells(t, NetworkPolicy(), base, "deny", "<none>", "60m")
 }
+
+func TestServiceCIDR(t *testing.T) {
+	t.Parallel()
+	const base = `{metadata: {name: a}, spec: {cidrs: [10.44.0.0/24]}}`
+	rt.Verdicts(t, ServiceCIDR(), base,
+		rt.Verdict{Name: "good"},
+		rt.Verdict{Name: "both families", Patch: `spec: {cidrs: ["fd00::/112", 10.44.0.0/24]}`},
+		rt.Verdict{Name: "none", Patch: `spec: null`, Want: []string{"spec.cidrs: Required value: at least one CIDR required"}},
+		rt.Verdict{Name: "many", Patch: `spec: {cidrs: [10.44.0.0/24, 10.45.0.0/24, 10.46.0.0/24]}`, Want: []string{
+			`spec.cidrs: Invalid value: {"CIDRs":["10.44.0.0/24","10.45.0.0/24","10.46.0.0/24"]}: may only hold up to 2 values`,
+		}},
+		rt.Verdict{Name: "one family twice", Patch: `spec: {cidrs: [10.44.0.0/24, 10.45.0.1/24]}`, Want: []string{
+			`spec.cidrs[1]: Invalid value: "10.45.0.1/24": must not have bits set beyond the prefix length`,
+			`spec.cidrs: Invalid value: ["10.44.0.0/24","10.45.0.1/24"]: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64`,
+		}},
+	)
+	rt.UpdateVerdicts(t, ServiceCIDR(), base,
+		rt.Verdict{Name: "second family", Patch: `spec: {cidrs: [10.44.0.0/24, "fd00::/112"]}`},
+		rt.Verdict{Name: "moved", Patch: `spec: {cidrs: [10.45.0.0/24]}`, Want: []string{
+			`spec.cidrs[0]: Invalid value: "10.45.0.0/24": field is immutable`,
+		}},
+		rt.Verdict{Name: "none left", Patch: `spec: {cidrs: []}`, Want: []string{`spec.cidrs: Invalid value: []: field is immutable`}},
+	)
+	rt.Columns(t, ServiceCIDR(), "Name", "CIDRs", "Age")
+	rt.Cells(t, ServiceCIDR(), `{metadata: {name: a}, spec: {cidrs: [10.44.0.0/24, "fd00::/112"]}}`, "a", "10.44.0.0/24,fd00::/112", "60m")
+}
