@@ -233,19 +233,19 @@ func TestSeccomp(t *testing.T) {
 	}
 }
 
-// awaitEnd fails unless a process, given by a descriptor, has ended or does so soon.
-func awaitEnd(t *testing.T, process int) {
+// hasEnded tells whether a process, given by a descriptor, has ended.
+func hasEnded(t *testing.T, process int) bool {
 	t.Helper()
 	ended := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		n, err := unix.Poll(ended, int(max(0, time.Until(deadline).Milliseconds())))
+	for {
+		n, err := unix.Poll(ended, 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
-		if err != nil || n == 0 {
-			t.Errorf("a container outlived its shim (%v)", err)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return
+		return n == 1
 	}
 }
 
@@ -297,7 +297,9 @@ func TestSandboxDies(t *testing.T) {
 		}
 		if victim == "shim" {
 			sink.wait(t, id, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
-			awaitEnd(t, life)
+			if !hasEnded(t, life) {
+				t.Error("a container's end was told while it lived")
+			}
 		}
 		if err := conn.Runtime.StopPodSandbox(ctx, sb); err != nil {
 			t.Errorf("stop after %s died: %v", victim, err)
@@ -443,12 +445,49 @@ func TestUserNamespace(t *testing.T) {
 	if got := strings.Fields(run(t, conn, id, "cat /proc/self/uid_map")); len(got) != 3 || got[1] != "200000" {
 		t.Errorf("uid map %v", got)
 	}
+	removeSandbox(t, conn, sb)
+}
+
+// The containers of a pod that has a shim of its own end with that too.
+func TestOwnShimDies(t *testing.T) {
+	t.Parallel()
+	env := runtimetest.Start(t)
+	conn := env.Connect(t)
 	ctx := context.Background()
-	if err := conn.Runtime.StopPodSandbox(ctx, sb); err != nil {
+	sink := newRecorder()
+	watching, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- cri.Watch(watching, conn.Runtime, sink, realClock, env.Config.Logger) }()
+	<-sink.connected
+	mapping := []*runtimeapi.IDMapping{{HostId: 200000, ContainerId: 0, Length: 65536}}
+	own := func(o *runtimeapi.NamespaceOption) {
+		o.UsernsOptions = &runtimeapi.UserNamespace{Mode: runtimeapi.NamespaceMode_POD, Uids: mapping, Gids: mapping}
+	}
+	sc := env.SandboxConfig("users")
+	own(sc.Linux.SecurityContext.NamespaceOptions)
+	sb := startSandbox(t, conn, sc)
+	id := addContainer(t, env, conn, sb, "a", sc, func(cc *runtimeapi.ContainerConfig) { own(cc.Linux.SecurityContext.NamespaceOptions) })
+	status, err := conn.Runtime.ContainerStatus(ctx, id, true)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.Runtime.RemovePodSandbox(ctx, sb); err != nil {
+	first := number(t, status.Info["info"], `"pid":`)
+	life, err := unix.PidfdOpen(first, 0)
+	if err != nil {
 		t.Fatal(err)
+	}
+	defer unix.Close(life)
+	if err := unix.Kill(parent(t, first), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	sink.wait(t, id, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
+	if !hasEnded(t, life) {
+		t.Error("a container's end was told while it lived")
+	}
+	removeSandbox(t, conn, sb)
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -57,7 +57,7 @@ func TestShimSocketDir(t *testing.T) {
 func TestSettingsAreKnown(t *testing.T) {
 	t.Parallel()
 	uris := map[string]bool{}
-	for _, r := range graph(snapshotterOverlay, overlayPlugin(nil, false), sandboxerPlugin(Config{})) {
+	for _, r := range graph(snapshotterOverlay, overlayPlugin(nil, false), sandboxerPlugin(Config{}, nil)) {
 		uris[r.URI()] = true
 	}
 	for uri := range settings(Config{Root: "/r", State: "/s", BinDir: "/b"}.withDefaults(), probed{snapshotter: snapshotterOverlay}) {

@@ -15,7 +15,7 @@
 //
 // A pod's sandbox is made by its shim, without a container around pause; see
 // sandboxer.go here and package sandbox. A shim holds many pods (shims.go); what
-// ends with it is cleaned up (leftovers.go).
+// ends with it is ended (leftovers.go) before anybody hears of it (tasks.go).
 //
 // # What it touches
 //

@@ -63,7 +63,11 @@ func load(ctx context.Context, c Config, p probed, entry *logrus.Entry, restored
 
 	set, ready = plugin.NewPluginSet(), new(sync.WaitGroup)
 	conf := srvconfig.Config{Plugins: settings(c, p)}
-	for _, reg := range graph(p.snapshotter, overlayPlugin(overlayDB, restored), sandboxerPlugin(c)) {
+	shims := newShims(c)
+	for _, reg := range graph(p.snapshotter, overlayPlugin(overlayDB, restored), sandboxerPlugin(c, shims)) {
+		if reg.URI() == taskPluginURI {
+			reg = heldTasks(reg, shims)
+		}
 		uri := reg.URI()
 		ic := plugin.NewContext(ctx, set, map[string]string{
 			plugins.PropertyRootDir:      filepath.Join(c.Root, uri),

@@ -48,7 +48,7 @@ type sandboxer struct {
 var _ csandbox.Controller = (*sandboxer)(nil)
 
 // sandboxerPlugin describes the controller to containerd.
-func sandboxerPlugin(c Config) plugin.Registration {
+func sandboxerPlugin(c Config, shims *shims) plugin.Registration {
 	return plugin.Registration{
 		Type: plugins.SandboxControllerPlugin,
 		ID:   sandboxerID,
@@ -57,7 +57,6 @@ func sandboxerPlugin(c Config) plugin.Registration {
 			if err != nil {
 				return nil, err
 			}
-			shims := newShims(c)
 			if err := shims.adopt(ic.Context); err != nil {
 				return nil, err
 			}

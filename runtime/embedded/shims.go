@@ -55,8 +55,10 @@ type shims struct {
 
 	mu     sync.Mutex
 	live   map[string]*podShim // by the shim's name
+	dying  map[string]*podShim // those that are lost, until their containers have ended
 	of     map[string]*podShim // by sandbox
 	closed bool
+	quit   chan struct{}  // closed with it
 	work   sync.WaitGroup // what ends shims and what they leave
 }
 
@@ -76,7 +78,10 @@ type podShim struct {
 }
 
 func newShims(c Config) *shims {
-	return &shims{conf: c, dirs: newSandboxDirs(c), log: c.Logger, live: map[string]*podShim{}, of: map[string]*podShim{}}
+	return &shims{
+		conf: c, dirs: newSandboxDirs(c), log: c.Logger, quit: make(chan struct{}),
+		live: map[string]*podShim{}, dying: map[string]*podShim{}, of: map[string]*podShim{},
+	}
 }
 
 // dir is the working directory of a shim, and what it is found by.
@@ -403,6 +408,35 @@ func (p *shims) retire(s *podShim) {
 	p.bury(s)
 }
 
+// awaitEnd returns when a container has ended whose connection to its shim is
+// closed, or an error if that cannot be said. A shim of one pod, which containerd
+// started, is not known here: what it left is ended on the spot.
+func (p *shims) awaitEnd(ctx context.Context, shim, container string) error {
+	p.mu.Lock()
+	s, alive := p.live[shim]
+	if !alive {
+		s = p.dying[shim]
+	}
+	p.mu.Unlock()
+	if s == nil {
+		return endContainer(p.conf, container)
+	}
+	if alive {
+		// Only this one connection may have been closed.
+		if _, err := s.api.PingSandbox(ctx, &api.PingRequest{}); err == nil {
+			return fmt.Errorf("shim %s is alive: %w", shim, errdefs.ErrFailedPrecondition)
+		}
+	}
+	select {
+	case <-s.gone:
+		return nil
+	case <-p.quit:
+		return errdefs.ErrUnavailable
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // lost is called when the connection to a shim has closed.
 func (p *shims) lost(s *podShim) {
 	p.mu.Lock()
@@ -411,6 +445,7 @@ func (p *shims) lost(s *podShim) {
 		return
 	}
 	delete(p.live, s.name)
+	p.dying[s.name] = s
 	held := map[string]bool{}
 	for sandbox, of := range p.of {
 		if of == s {
@@ -431,6 +466,7 @@ func (p *shims) lost(s *podShim) {
 			p.log.Error("containers of a dead shim may still run", "shim", s.name, "err", err)
 		}
 		p.mu.Lock()
+		delete(p.dying, s.name)
 		for sandbox := range held {
 			if p.of[sandbox] == s {
 				delete(p.of, sandbox)
@@ -461,6 +497,7 @@ func (p *shims) removeFiles(name string) error {
 func (p *shims) Close() error {
 	p.mu.Lock()
 	p.closed = true
+	close(p.quit)
 	live := slices.Collect(maps.Values(p.live))
 	for _, s := range live {
 		if s.spare != nil {
