@@ -107,7 +107,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	// Quotas are charged through the server itself, once it is made.
 	var system kubernetes.Interface
 	chain, err := admissionbuiltin.Chain(admissionbuiltin.Config{
-		Objects: who.Objects, Authorizer: who.Authorizer, Policy: who.Policy, Clock: c.clock,
+		Table: table, Objects: who.Objects, Authorizer: who.Authorizer, Policy: who.Policy, Clock: c.clock,
 		ChargeQuota: func(ctx context.Context, q *v1.ResourceQuota) (*v1.ResourceQuota, error) {
 			return system.CoreV1().ResourceQuotas(q.Namespace).UpdateStatus(ctx, q, metav1.UpdateOptions{})
 		},

@@ -39,6 +39,7 @@ type Definition struct {
 	Served []Served
 
 	CreateOnUpdate         bool
+	Settled                bool
 	RequireResourceVersion bool
 	OrphanByDefault        bool
 	ReturnDeleted          bool
@@ -153,7 +154,7 @@ func (r Row[T]) Define() *Definition {
 		Storage: r.Storage, Kind: r.Kind, Plural: r.Plural, Singular: r.Singular,
 		ShortNames: r.ShortNames, Categories: r.Categories, ClusterScoped: r.ClusterScoped,
 		Prefix: r.Prefix, Verbs: r.Verbs, Virtual: r.Virtual,
-		CreateOnUpdate: r.CreateOnUpdate, RequireResourceVersion: r.RequireResourceVersion,
+		CreateOnUpdate: r.CreateOnUpdate, Settled: r.Settled, RequireResourceVersion: r.RequireResourceVersion,
 		OrphanByDefault: r.OrphanByDefault, ReturnDeleted: r.ReturnDeleted, HasGraceful: r.Graceful != nil, HasGeneration: r.Spec != nil,
 		Connects: r.Connects, Indexed: r.Indexed, Columns: r.Columns,
 		ValidateName: r.ValidateName,

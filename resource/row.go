@@ -88,6 +88,9 @@ type Row[T Object] struct {
 
 	// CreateOnUpdate lets a PUT create a missing object.
 	CreateOnUpdate bool
+	// Settled: a write is answered once this server itself acts by it, since its
+	// cache has the object. For kinds that decide about other requests.
+	Settled bool
 	// RequireResourceVersion refuses a PUT without metadata.resourceVersion.
 	RequireResourceVersion bool
 

@@ -17,6 +17,7 @@ import (
 	"proa/admission/namespacelifecycle"
 	"proa/admission/noderestriction"
 	"proa/admission/nodetaint"
+	"proa/admission/paramaccess"
 	"proa/admission/podsecurity"
 	"proa/admission/podtopology"
 	"proa/admission/priority"
@@ -30,10 +31,13 @@ import (
 	"proa/auth"
 	"proa/auth/rbac"
 	"proa/auth/source"
+	"proa/resource"
 )
 
 // Config is what the plugins work with.
 type Config struct {
+	// Table of what is served.
+	Table      *resource.Table
 	Objects    *source.Objects
 	Authorizer auth.Authorizer
 	Policy     *rbac.Index
@@ -87,7 +91,10 @@ func Chain(c Config) (admission.Chain, error) {
 			return nil, fmt.Errorf("there is no admission plugin %q to disable", name)
 		}
 	}
-	// Not a plugin to users: it cannot be left out. First, since what it refuses
-	// must not be charged to a quota.
-	return append(admission.Chain{rbacescalation.New(c.Policy, c.Authorizer)}, on...), nil
+	// Not plugins to users: they cannot be left out. First, since what they
+	// refuse must not be charged to a quota.
+	return append(admission.Chain{
+		rbacescalation.New(c.Policy, c.Authorizer),
+		paramaccess.New(c.Table, c.Objects, c.Authorizer),
+	}, on...), nil
 }

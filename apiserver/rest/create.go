@@ -142,7 +142,20 @@ func (a *API) persist(ctx context.Context, c *request.Call, obj resource.Object,
 	if err != nil {
 		return nil, failure(d, obj.GetName(), fmt.Errorf("create: %w", err))
 	}
+	a.settle(ctx, d, e)
 	return &Result{Entry: e, Object: e.Object}, nil
+}
+
+// settle waits until this server acts by what has just been written, where the
+// kind is one that decides about other requests. The write has been made: a
+// wait that is cut short does not undo it.
+func (a *API) settle(ctx context.Context, d *resource.Definition, e *cache.Entry) {
+	if !d.Settled {
+		return
+	}
+	if err := a.Hub.WaitUntil(ctx, e.Revision); err != nil {
+		a.Log.Warn("a change has been stored, but may take effect later", "kind", d.Kind, "name", e.Name, "err", err)
+	}
 }
 
 // exists is the refusal to create what is there, old, which may be nil.

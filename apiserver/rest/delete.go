@@ -99,6 +99,7 @@ func (a *API) remove(ctx context.Context, c *request.Call, cached *cache.Cache, 
 		if err != nil {
 			return nil, false, e, wrapStore(d, old.Name, err)
 		}
+		a.settle(ctx, d, e)
 		return &Result{Entry: e, Object: e.Object}, false, nil, nil
 	case dry:
 		return a.deleted(d, old.Object, old), true, nil, nil
@@ -108,6 +109,7 @@ func (a *API) remove(ctx context.Context, c *request.Call, cached *cache.Cache, 
 		return nil, false, gone, wrapStore(d, old.Name, err)
 	}
 	a.release(ctx, d, old.Object)
+	a.settle(ctx, d, gone)
 	return a.deleted(d, gone.Object, gone), true, nil, nil
 }
 

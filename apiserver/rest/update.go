@@ -283,6 +283,7 @@ func (a *API) replace(ctx context.Context, cached *cache.Cache, obj resource.Obj
 			return nil, nil, failure(d, old.Name, err)
 		}
 		a.release(ctx, d, obj)
+		a.settle(ctx, d, gone)
 		// The client gets the object that it sent, at its last revision.
 		obj.SetResourceVersion(gone.Object.GetResourceVersion())
 		return &Result{Object: obj}, nil, nil
@@ -310,6 +311,7 @@ func (a *API) replace(ctx context.Context, cached *cache.Cache, obj resource.Obj
 	case err != nil:
 		return nil, nil, failure(d, old.Name, err)
 	}
+	a.settle(ctx, d, e)
 	return &Result{Entry: e, Object: e.Object}, nil, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	arv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -121,6 +122,16 @@ func (o *Objects) EndpointSlices(ctx context.Context, namespace, service string)
 		return nil, err
 	}
 	return slices.DeleteFunc(all, func(s *discoveryv1.EndpointSlice) bool { return s.Labels[discoveryv1.LabelServiceName] != service }), nil
+}
+
+// ValidatingAdmissionPolicy returns a validating policy.
+func (o *Objects) ValidatingAdmissionPolicy(ctx context.Context, name string) (*arv1.ValidatingAdmissionPolicy, error) {
+	return o.validating.get(ctx, "", name)
+}
+
+// MutatingAdmissionPolicy returns a mutating policy.
+func (o *Objects) MutatingAdmissionPolicy(ctx context.Context, name string) (*arv1.MutatingAdmissionPolicy, error) {
+	return o.mutating.get(ctx, "", name)
 }
 
 // ServiceAccountAdded returns a channel that is closed when the account is

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"slices"
 
+	arv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -49,6 +50,8 @@ type Objects struct {
 	csiDrivers      kind[*storagev1.CSIDriver]
 	ingressClasses  kind[*networkingv1.IngressClass]
 	runtimeClasses  kind[*nodev1.RuntimeClass]
+	validating      kind[*arv1.ValidatingAdmissionPolicy]
+	mutating        kind[*arv1.MutatingAdmissionPolicy]
 }
 
 // New serves the kinds that the view of the table has.
@@ -71,6 +74,8 @@ func New(hub *cache.Hub, view *resource.View) *Objects {
 	o.csiDrivers.find(hub, view, storagev1.SchemeGroupVersion.WithResource("csidrivers"))
 	o.ingressClasses.find(hub, view, networkingv1.SchemeGroupVersion.WithResource("ingressclasses"))
 	o.runtimeClasses.find(hub, view, nodev1.SchemeGroupVersion.WithResource("runtimeclasses"))
+	o.validating.find(hub, view, arv1.SchemeGroupVersion.WithResource("validatingadmissionpolicies"))
+	o.mutating.find(hub, view, arv1.SchemeGroupVersion.WithResource("mutatingadmissionpolicies"))
 	return o
 }
 

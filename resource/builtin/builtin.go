@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"proa/resource"
+	"proa/resource/admissionregistration"
 	"proa/resource/apps"
 	"proa/resource/authentication"
 	"proa/resource/authorization"
@@ -36,6 +37,7 @@ func Definitions() []*resource.Definition {
 		policy.Rows(),
 		rbac.Rows(),
 		storage.Rows(),
+		admissionregistration.Rows(),
 		scheduling.Rows(),
 		coordination.Rows(),
 		node.Rows(),

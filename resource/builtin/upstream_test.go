@@ -36,6 +36,13 @@ var prefixes = map[string]string{
 	"cronjobs.batch": "cronjobs",
 	"jobs.batch":     "jobs",
 
+	"mutatingadmissionpolicies.admissionregistration.k8s.io":         "mutatingadmissionpolicies",
+	"mutatingadmissionpolicybindings.admissionregistration.k8s.io":   "mutatingadmissionpolicybindings",
+	"mutatingwebhookconfigurations.admissionregistration.k8s.io":     "mutatingwebhookconfigurations",
+	"validatingadmissionpolicies.admissionregistration.k8s.io":       "validatingadmissionpolicies",
+	"validatingadmissionpolicybindings.admissionregistration.k8s.io": "validatingadmissionpolicybindings",
+	"validatingwebhookconfigurations.admissionregistration.k8s.io":   "validatingwebhookconfigurations",
+
 	"certificatesigningrequests.certificates.k8s.io": "certificatesigningrequests",
 	"leases.coordination.k8s.io":                     "leases",
 	"endpointslices.discovery.k8s.io":                "endpointslices",
