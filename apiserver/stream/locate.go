@@ -11,25 +11,12 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"proa/apiserver/backend"
 )
 
 const defaultKubeletPort = 10250
-
-// reachable parses an address and refuses those that no node, pod or service
-// of a cluster can have, but that may lead to something of this machine.
-func reachable(s string) (netip.Addr, error) {
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return a, apierrors.NewBadRequest(fmt.Sprintf("%q is not an IP address", s))
-	}
-	a = a.Unmap()
-	if a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast() || a.IsMulticast() || a.IsUnspecified() || a.Zone() != "" {
-		return a, apierrors.NewBadRequest(fmt.Sprintf("address not allowed: %s", a))
-	}
-	return a, nil
-}
 
 // agentOf finds the node agent of a node.
 func agentOf(n *corev1.Node) (*url.URL, error) {
@@ -42,7 +29,7 @@ func agentOf(n *corev1.Node) (*url.URL, error) {
 			if a.Type != t {
 				continue
 			}
-			ip, err := reachable(a.Address)
+			ip, err := backend.Reachable(a.Address)
 			if err != nil {
 				return nil, err
 			}
@@ -151,7 +138,7 @@ func (s *streams) locatePod(ctx context.Context, namespace, id string) (*url.URL
 	if pod.Status.PodIP == "" {
 		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("pod %s has no address yet", pod.Name))
 	}
-	ip, err := reachable(pod.Status.PodIP)
+	ip, err := backend.Reachable(pod.Status.PodIP)
 	if err != nil {
 		return nil, err
 	}
@@ -174,59 +161,11 @@ func (s *streams) locateService(ctx context.Context, namespace, id string) (*url
 	if err != nil {
 		return nil, err
 	}
-	svc, err := s.objects.Service(ctx, namespace, t.name)
+	a, err := backend.OfService(ctx, s.objects, namespace, t.name, t.port)
 	if err != nil {
 		return nil, err
 	}
-	port := ""
-	if t.port == "" && len(svc.Spec.Ports) == 1 {
-		port = svc.Spec.Ports[0].Name
-	} else {
-		found := false
-		for _, p := range svc.Spec.Ports {
-			if p.Name == t.port || strconv.Itoa(int(p.Port)) == t.port {
-				port, found = p.Name, true
-				break
-			}
-		}
-		if !found {
-			return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("no service port %q found for service %q", t.port, t.name))
-		}
-	}
-	list, err := s.objects.EndpointSlices(ctx, namespace, t.name)
-	if err != nil {
-		return nil, err
-	}
-	if host, ok := readyEndpoint(list, port); ok {
-		ip, p, err := net.SplitHostPort(host)
-		if err != nil {
-			return nil, apierrors.NewInternalError(err)
-		}
-		a, err := reachable(ip)
-		if err != nil {
-			return nil, err
-		}
-		return t.url(net.JoinHostPort(a.String(), p)), nil
-	}
-	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", t.name))
-}
-
-// readyEndpoint returns the first ready address that serves a named port.
-func readyEndpoint(list []*discoveryv1.EndpointSlice, port string) (string, bool) {
-	for _, slice := range list {
-		for _, p := range slice.Ports {
-			if p.Port == nil || p.Name != nil && *p.Name != port || p.Name == nil && port != "" {
-				continue
-			}
-			for i := range slice.Endpoints {
-				e := &slice.Endpoints[i]
-				if len(e.Addresses) > 0 && (e.Conditions.Ready == nil || *e.Conditions.Ready) {
-					return net.JoinHostPort(e.Addresses[0], strconv.Itoa(int(*p.Port))), true
-				}
-			}
-		}
-	}
-	return "", false
+	return t.url(a.String()), nil
 }
 
 // locateNode finds a node agent, or another port of the node.

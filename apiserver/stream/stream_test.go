@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"proa/apiserver/backend"
 )
 
 // CVE-2020-8562, CVE-2022-3294 and CVE-2020-8555: the address that is dialled is
@@ -25,7 +27,7 @@ func TestAddressesAreChecked(t *testing.T) {
 		"169.254.169.254": false, "fe80::1": false, "fe80::1%eth0": false, "2001:db8::1%eth0": false, "224.0.0.1": false, "ff02::1": false,
 		"localhost": false, "metadata.internal": false, "": false, "192.0.2.1:80": false, "0x7f.1": false, "127.1": false, "2130706433": false,
 	} {
-		a, err := reachable(address)
+		a, err := backend.Reachable(address)
 		if (err == nil) != ok {
 			t.Errorf("%q: %v, %v", address, a, err)
 		}
