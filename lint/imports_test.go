@@ -65,6 +65,7 @@ var allowed = []rule{
 	{"k8s.io/cri-streaming", "exec, attach and port-forward of a runtime"},
 	{"k8s.io/streaming", "the streaming protocols"},
 	{"k8s.io/csi-translation-lib", "in-tree volumes as CSI"},
+	{"k8s.io/dynamic-resource-allocation", "CEL of device selectors, and which devices a claim gets on a node"},
 	{"k8s.io/klog", "the log of the libraries, routed into slog"},
 	{"k8s.io/kms", "key management plug-ins"},
 	{"k8s.io/kube-openapi", "OpenAPI types and handlers"},

@@ -13,6 +13,7 @@ import (
 	"proa/resource/certificates"
 	"proa/resource/coordination"
 	"proa/resource/core"
+	"proa/resource/devices"
 	"proa/resource/discovery"
 	"proa/resource/networking"
 	"proa/resource/node"
@@ -42,6 +43,7 @@ func Definitions() []*resource.Definition {
 		coordination.Rows(),
 		node.Rows(),
 		discovery.Rows(),
+		devices.Rows(),
 	)
 }
 

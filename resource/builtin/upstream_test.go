@@ -61,6 +61,11 @@ var prefixes = map[string]string{
 	"rolebindings.rbac.authorization.k8s.io":        "rolebindings",
 	"roles.rbac.authorization.k8s.io":               "roles",
 
+	"deviceclasses.resource.k8s.io":          "deviceclasses",
+	"resourceclaims.resource.k8s.io":         "resourceclaims",
+	"resourceclaimtemplates.resource.k8s.io": "resourceclaimtemplates",
+	"resourceslices.resource.k8s.io":         "resourceslices",
+
 	"csidrivers.storage.k8s.io":              "csidrivers",
 	"csinodes.storage.k8s.io":                "csinodes",
 	"csistoragecapacities.storage.k8s.io":    "csistoragecapacities",

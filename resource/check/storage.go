@@ -11,10 +11,10 @@ const maxCSIDriverName = 63
 
 // CSIDriverName is a DNS name in letters of either case.
 func CSIDriverName(name string, at *field.Path) field.ErrorList {
-	var errs field.ErrorList
 	if name == "" {
-		errs = append(errs, field.Required(at, ""))
+		return field.ErrorList{field.Required(at, "")}
 	}
+	var errs field.ErrorList
 	if len(name) > maxCSIDriverName {
 		errs = append(errs, field.TooLong(at, "" /* not shown */, maxCSIDriverName))
 	}

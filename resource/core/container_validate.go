@@ -2,11 +2,7 @@ package core
 
 import (
 	"fmt"
-	"reflect"
-	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -115,7 +111,7 @@ func (p *podContext) ephemeralContainers(cs []corev1.EphemeralContainer, spec *c
 		if t := cs[i].TargetContainerName; t != "" && !lasting[t] {
 			errs = append(errs, field.NotFound(at.Child("targetContainerName"), t))
 		}
-		errs = append(errs, onlyFields(cs[i].EphemeralContainerCommon, ephemeralFields, why, at)...)
+		errs = append(errs, check.OnlyFields(cs[i].EphemeralContainerCommon, ephemeralFields, why, at)...)
 		for j, m := range c.VolumeMounts {
 			// The mounts behind a sub path would outlive the container.
 			if m.SubPath != "" {
@@ -125,22 +121,6 @@ func (p *podContext) ephemeralContainers(cs []corev1.EphemeralContainer, spec *c
 				errs = append(errs, field.Forbidden(at.Child("volumeMounts").Index(j).Child("subPathExpr"), why))
 			}
 		}
-	}
-	return errs
-}
-
-// onlyFields forbids the fields of a struct that are not in the list, so that
-// a new field has to be let in.
-func onlyFields(value any, allowed []string, why string, at *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	v := reflect.ValueOf(value)
-	for i := range v.NumField() {
-		name := v.Type().Field(i).Name
-		if slices.Contains(allowed, name) || v.Field(i).IsZero() {
-			continue
-		}
-		r, n := utf8.DecodeRuneInString(name)
-		errs = append(errs, field.Forbidden(at.Child(string(unicode.ToLower(r))+name[n:]), why))
 	}
 	return errs
 }

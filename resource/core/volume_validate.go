@@ -238,7 +238,7 @@ func validateEphemeral(e *corev1.EphemeralVolumeSource, name string, meta *metav
 		errs = append(errs, field.Required(at.Child("volumeClaimTemplate"), ""))
 	} else {
 		at := at.Child("volumeClaimTemplate")
-		errs = append(errs, validateTemplateMeta(&t.ObjectMeta, at.Child("metadata"))...)
+		errs = append(errs, check.TemplateMetadata(&t.ObjectMeta, at.Child("metadata"))...)
 		errs = append(errs, ValidatePersistentVolumeClaimSpec(&t.Spec, nil, at.Child("spec"))...)
 	}
 	if meta != nil && meta.Name != "" && len(errs) == 0 {
@@ -248,14 +248,6 @@ func validateEphemeral(e *corev1.EphemeralVolumeSource, name string, meta *metav
 		}
 	}
 	return errs
-}
-
-// validateTemplateMeta: of an object's metadata, a template inside another
-// object has labels and annotations only.
-func validateTemplateMeta(m *metav1.ObjectMeta, at *field.Path) field.ErrorList {
-	errs := apivalidation.ValidateAnnotations(m.Annotations, at.Child("annotations"))
-	errs = append(errs, metavalidation.ValidateLabels(m.Labels, at.Child("labels"))...)
-	return append(errs, onlyFields(*m, []string{"Annotations", "Labels"}, "cannot be set", at)...)
 }
 
 const (
