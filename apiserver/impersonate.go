@@ -9,7 +9,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"proa/apiserver/request"
-	"proa/apiserver/rest"
 	"proa/auth"
 )
 
@@ -122,4 +121,4 @@ func serviceAccount(user string) (namespace, name string, ok bool) {
 }
 
 // forbidden is the refusal of a question.
-func forbidden(a *auth.Attributes, reason string) error { return rest.Forbidden(a, reason) }
+func forbidden(a *auth.Attributes, reason string) error { return auth.Forbidden(a, reason) }

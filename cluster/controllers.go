@@ -40,6 +40,7 @@ import (
 	"proa/controller/podgc"
 	"proa/controller/protection"
 	"proa/controller/replicaset"
+	"proa/controller/resourceclaim"
 	"proa/controller/resourcequota"
 	"proa/controller/rootca"
 	serviceaccountcontroller "proa/controller/serviceaccount"
@@ -88,6 +89,7 @@ func Controllers(c ControllersConfig) []controller.Definition {
 		garbage.Definition(),
 		job.Definition(),
 		clusterroleaggregation.Definition(),
+		resourceclaim.Definition(),
 		resourcequota.Definition(),
 		servicecidrs.Definition(),
 		ttlafterfinished.Definition(),

@@ -12,6 +12,7 @@ import (
 	"proa/admission"
 	"proa/admission/certificates"
 	"proa/admission/claimresize"
+	"proa/admission/deviceaccess"
 	"proa/admission/ingressclass"
 	"proa/admission/limitranger"
 	"proa/admission/namespacelifecycle"
@@ -96,5 +97,6 @@ func Chain(c Config) (admission.Chain, error) {
 	return append(admission.Chain{
 		rbacescalation.New(c.Policy, c.Authorizer),
 		paramaccess.New(c.Table, c.Objects, c.Authorizer),
+		deviceaccess.New(c.Objects, c.Authorizer),
 	}, on...), nil
 }
