@@ -20,7 +20,7 @@ func newAPIServer() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cluster.RunAPIServer(cmd.Context(), c, newLogger(c.LogLevel))
+			return cluster.RunAPIServer(cmd.Context(), c, nil, newLogger(c.LogLevel))
 		},
 	}
 	f.addServer(cmd)

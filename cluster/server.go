@@ -49,9 +49,9 @@ func RunServer(ctx context.Context, c *Config, outer net.Listener, notify *Notif
 }
 
 // RunAPIServer runs an API server alone, over an embedded or an external etcd,
-// until ctx ends.
-func RunAPIServer(ctx context.Context, c *Config, log *slog.Logger) error {
-	return runServer(ctx, &server{config: c, log: log, clock: clock.RealClock{}, apiOnly: true})
+// until ctx ends. It reports the steps of its start to notify, which may be nil.
+func RunAPIServer(ctx context.Context, c *Config, notify *Notifier, log *slog.Logger) error {
+	return runServer(ctx, &server{config: c, notify: notify, log: log, clock: clock.RealClock{}, apiOnly: true})
 }
 
 func runServer(ctx context.Context, s *server) error {

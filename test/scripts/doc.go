@@ -1,6 +1,7 @@
 // Package scripts tests the API as clients see it, by scripts of kubectl
-// commands that run against any API server: Proa's own, in process, or the one
-// that PROA_TEST_KUBECONFIG names, so that upstream can settle an argument.
+// commands that run against any API server: Proa's own, in process and whole, or
+// the one that PROA_TEST_KUBECONFIG names, so that upstream can settle an argument.
+// No controller runs beside it; scripts write what one would.
 //
 // A script is a file testdata/*.txtar. It runs in a namespace of its own, which
 // is the default of its kubeconfig and its variable NS. Beside kubectl (built
@@ -9,7 +10,8 @@
 // wrote. See https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript.
 //
 // The command ask sends one request as it is, and prints the code, the warnings
-// and the body of what comes back (ask_test.go). "make compare" runs everything
+// and the body of what comes back (ask_test.go). The command keep keeps what the
+// last one wrote in a variable. "make compare" runs everything
 // against upstream's server.
 //
 // What no client would send (badcases_test.go) is sent over the network as it

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -31,7 +32,19 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: false,
 		Setup:               func(e *testscript.Env) error { return setup(e, s) },
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"keep": keep},
 	})
+}
+
+// keep is the command of that name in scripts: it keeps what the last command
+// wrote in a variable, without the white space around it.
+//
+//	keep NAME
+func keep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: keep NAME")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
 // setup gives a script its namespace and kubeconfig.

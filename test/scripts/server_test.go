@@ -2,25 +2,22 @@ package scripts
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"log/slog"
 	"os"
-	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	restclient "k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"proa/apiserver"
-	"proa/apiserver/apitest"
-	"proa/openapi"
-	"proa/resource/builtin"
+	"proa/cluster"
 )
 
 // kubeconfigEnv names the kubeconfig of another server to test.
@@ -56,31 +53,50 @@ func server(t *testing.T) *target {
 }
 
 func kubeconfig(t *testing.T) (*clientcmdapi.Config, error) {
-	if foreign() {
-		cfg, err := clientcmd.LoadFromFile(os.Getenv(kubeconfigEnv))
-		if err != nil {
+	file := os.Getenv(kubeconfigEnv)
+	if !foreign() {
+		var err error
+		if file, err = start(t); err != nil {
 			return nil, err
 		}
-		return cfg, clientcmdapi.FlattenConfig(cfg)
 	}
-	table := builtin.Table()
-	docs, err := openapi.New(table, func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
+	cfg, err := clientcmd.LoadFromFile(file)
 	if err != nil {
 		return nil, err
 	}
+	return cfg, clientcmdapi.FlattenConfig(cfg)
+}
+
+// start runs an API server until the test ends, all of it but the parts beside
+// it, and returns the administrator's kubeconfig.
+func start(t *testing.T) (string, error) {
+	c := &cluster.Config{DataDir: t.TempDir()}
+	// Endpoints have no loopback addresses; nobody connects to this one.
+	c.API.BindAddress, c.API.Port, c.Node.Address = "127.0.0.1", new(int), "192.0.2.1"
+	if err := c.Complete(); err != nil {
+		return "", err
+	}
+	if err := c.Validate(); err != nil {
+		return "", err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { docs.Run(ctx) })
-	t.Cleanup(func() { cancel(); running.Wait() })
-	c := apitest.Start(t, apitest.WithTable(table), apitest.WithConfig(func(c *apiserver.Config) {
-		c.Mounts = append(c.Mounts, apiserver.Mount{Prefix: "/openapi", Handler: docs, Paths: []string{"/openapi/v2", "/openapi/v3"}})
-	})).Config(apitest.AdminUser)
-	cfg := clientcmdapi.NewConfig()
-	cfg.Clusters["test"] = &clientcmdapi.Cluster{Server: c.Host, CertificateAuthorityData: c.CAData}
-	cfg.AuthInfos["test"] = &clientcmdapi.AuthInfo{ClientCertificateData: c.CertData, ClientKeyData: c.KeyData}
-	cfg.Contexts["test"] = &clientcmdapi.Context{Cluster: "test", AuthInfo: "test"}
-	cfg.CurrentContext = "test"
-	return cfg, nil
+	steps, told := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := cluster.RunAPIServer(ctx, c, cluster.NewNotifier(told, time.Now()), slog.New(slog.DiscardHandler))
+		told.CloseWithError(err)
+		done <- err
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	if last := cluster.ReadProgress(steps, func(cluster.Progress) {}); last.Step != cluster.StepReady {
+		return "", fmt.Errorf("the API server has not become ready: %+v", last)
+	}
+	return c.AdminKubeconfig(), nil
 }
 
 // namespace makes a namespace with a service account, without which a server
