@@ -257,18 +257,21 @@ func (d *decision) healthy(c *v1.Container, kind Kind, cur *Container) {
 			return
 		}
 		message, again, replace = fmt.Sprintf("Container %s resize requires restart", c.Name), false, true
-	case d.Given.Differs(d.Pod, c.Name):
-		if _, stopping := d.Busy.Stopping[cur.ID]; !stopping {
-			d.plan.Resize = append(d.plan.Resize, c.Name)
-		}
-		return
 	default:
+		d.resize(c, cur)
 		return
 	}
 	if again {
 		message += ", will be restarted"
 	}
 	d.stop(cur, message, grace, replace)
+}
+
+// resize gives a running container what it was granted since it started.
+func (d *decision) resize(c *v1.Container, cur *Container) {
+	if _, stopping := d.Busy.Stopping[cur.ID]; !stopping && d.Given.Differs(d.Pod, c.Name) {
+		d.plan.Resize = append(d.plan.Resize, c.Name)
+	}
 }
 
 // stop plans the end of one container, once.

@@ -84,6 +84,7 @@ func (d *decision) initDone(c *v1.Container, past bool) bool {
 	}
 	switch cur.State {
 	case Running:
+		d.resize(c, cur)
 	case Exited:
 		if cur.ExitCode == 0 {
 			return true

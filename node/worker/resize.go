@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -63,6 +64,7 @@ func (s *resizeState) roomy(granted *v1.Pod) bool {
 // resources.
 func (w *worker) resizeGranted() {
 	s := &w.resizing
+	w.forgetEnded()
 	s.pending, s.retryAt, s.recorded = nil, time.Time{}, true
 	s.progress = resizeCondition(v1.PodResizeInProgress, "", "", w.desired.Generation)
 	w.recordResources()
@@ -112,6 +114,20 @@ func (w *worker) startsWith(name string) {
 	}
 }
 
+// forgetEnded lets go of what init containers have that do not run: they hold
+// nothing, and one that has succeeded will never be given anything else.
+func (w *worker) forgetEnded() {
+	for i := range w.desired.Spec.InitContainers {
+		c := &w.desired.Spec.InitContainers[i]
+		if pod.IsSidecar(c) || !w.resizing.given.Differs(w.desired, c.Name) {
+			continue
+		}
+		if !slices.ContainsFunc(w.observed.Containers, func(o pod.Container) bool { return o.Name == c.Name && o.State == pod.Running }) {
+			w.resizing.given = w.resizing.given.With(c.Name, c.Resources)
+		}
+	}
+}
+
 // resize brings the running containers and the pod's cgroup to what was granted,
 // and returns when a failed attempt is due again.
 func (w *worker) resize(plan pod.Plan, now time.Time) time.Time {
@@ -119,6 +135,7 @@ func (w *worker) resize(plan pod.Plan, now time.Time) time.Time {
 	if w.stop != nil || s.running || w.setup.running || s.room == nil || w.setup.of != w.desired {
 		return time.Time{}
 	}
+	w.forgetEnded()
 	if len(plan.Resize) == 0 && resize.Same(s.room, w.desired) {
 		w.resized()
 		return time.Time{}

@@ -119,6 +119,47 @@ func TestResizeInPlace(t *testing.T) {
 	})
 }
 
+// An init container is resized while it runs. Once it has ended it holds nothing: the
+// pod shrinks to what is left, and no resize stays in progress for it.
+func TestResizeInitContainers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, critest.New(map[string]critest.Program{"init": {Runs: time.Minute}, "a": {}}))
+		defer h.stop()
+		h.noteResizes()
+		p := sized(newPod("web", "a"), "1", "100Mi")
+		p.Spec.InitContainers = []v1.Container{newContainer("init")}
+		initSized := func(p *v1.Pod, cpu string) *v1.Pod {
+			p = p.DeepCopy()
+			p.Generation++
+			l := v1.ResourceList{v1.ResourceCPU: resource.MustParse(cpu), v1.ResourceMemory: resource.MustParse("100Mi")}
+			p.Spec.InitContainers[0].Resources = v1.ResourceRequirements{Requests: l, Limits: l.DeepCopy()}
+			return p
+		}
+		p = initSized(p, "2")
+		h.workers.Set(p)
+		synctest.Wait()
+		h.wantNotes("at the start", "pod cpu=2 memory=100Mi")
+		up := initSized(p, "3")
+		h.workers.Set(up)
+		synctest.Wait()
+		h.wantNotes("raised", "pod cpu=3 memory=100Mi", "UpdateContainerResources init#0 shares=3072 quota=300000 memory=104857600")
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		down := initSized(up, "1")
+		h.workers.Set(down)
+		synctest.Wait()
+		h.wantNotes("lowered after its end", "pod cpu=1 memory=100Mi")
+		for _, c := range []v1.PodConditionType{v1.PodResizePending, v1.PodResizeInProgress} {
+			if got := h.resizeCondition(p, c); got != nil {
+				t.Errorf("condition left: %+v", got)
+			}
+		}
+		h.want("after all", "container a#0 running code=0", "container init#0 exited code=0", "sandbox web#0 ready=true")
+		h.noViolations()
+	})
+}
+
 // A container whose policy says so gets its new resources with a new start, whatever
 // the pod's restart policy is.
 func TestResizeRestarts(t *testing.T) {

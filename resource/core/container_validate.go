@@ -65,6 +65,11 @@ func (p *podContext) initContainers(cs, regular []corev1.Container, at *field.Pa
 			errs = append(errs, p.lifecycleAndProbes(c, at)...)
 			continue
 		}
+		for j, r := range c.ResizePolicy {
+			if r.RestartPolicy == corev1.RestartContainer {
+				errs = append(errs, field.Invalid(at.Child("resizePolicy").Index(j).Child("restartPolicy"), r.RestartPolicy, "must not be set to 'RestartContainer' for non-sidecar initContainers"))
+			}
+		}
 		const why = "may not be set for init containers without restartPolicy=Always"
 		for _, f := range []struct {
 			name string

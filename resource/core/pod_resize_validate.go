@@ -8,7 +8,7 @@ import (
 )
 
 // validatePodResize checks a request to the resize subresource. The pods
-// differ in nothing but resources and resize policies.
+// differ in nothing but resources and resize policies, or have other containers.
 func validatePodResize(p, old *corev1.Pod) field.ErrorList {
 	refuse := func(why string) field.ErrorList {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), why)}
@@ -19,7 +19,13 @@ func validatePodResize(p, old *corev1.Pod) field.ErrorList {
 	if old.Spec.OS != nil && old.Spec.OS.Name == corev1.Windows {
 		return refuse("windows pods cannot be resized")
 	}
-	errs := validatePodMetaAndSpec(p, optionsFor(&old.Spec, old.Annotations))
+	errs := append(
+		sameContainers(p.Spec.InitContainers, old.Spec.InitContainers, "initContainers"),
+		sameContainers(p.Spec.Containers, old.Spec.Containers, "containers")...)
+	if len(errs) > 0 {
+		return errs
+	}
+	errs = validatePodMetaAndSpec(p, optionsFor(&old.Spec, old.Annotations))
 	was := old.Status.QOSClass
 	if was == "" {
 		was = QOSClass(old)
@@ -30,16 +36,13 @@ func validatePodResize(p, old *corev1.Pod) field.ErrorList {
 	if !nodeResizes(old) {
 		errs = append(errs, field.Forbidden(specPath, "Pod running on node without support for resize"))
 	}
-	lists := func(cs, was []corev1.Container, name string, sidecarsOnly bool) {
+	lists := func(cs, was []corev1.Container, name string) {
 		for i := range was {
-			if sidecarsOnly && !isSidecar(&was[i]) {
-				continue
-			}
 			errs = append(errs, validateResize(&cs[i].Resources, &was[i].Resources, specPath.Child(name).Index(i).Child("resources"))...)
 		}
 	}
-	lists(p.Spec.InitContainers, old.Spec.InitContainers, "initContainers", true)
-	lists(p.Spec.Containers, old.Spec.Containers, "containers", false)
+	lists(p.Spec.InitContainers, old.Spec.InitContainers, "initContainers")
+	lists(p.Spec.Containers, old.Spec.Containers, "containers")
 	if p.Spec.Resources != nil && old.Spec.Resources != nil {
 		errs = append(errs, validateResize(p.Spec.Resources, old.Spec.Resources, specPath.Child("resources"))...)
 	}
@@ -53,15 +56,9 @@ func validatePodResize(p, old *corev1.Pod) field.ErrorList {
 	}
 	for i := range s.InitContainers {
 		c, was := &s.InitContainers[i], &old.Spec.InitContainers[i]
-		if !isSidecar(c) {
-			if !check.Equal(*c, *was) {
-				errs = append(errs, field.Forbidden(specPath, "resources for non-sidecar init containers are immutable"))
-			}
-			continue
-		}
 		restoreCompute(&c.Resources, &was.Resources)
 		if !check.Equal(*c, *was) {
-			errs = append(errs, field.Forbidden(specPath, "only cpu and memory resources for sidecar containers are mutable"))
+			errs = append(errs, field.Forbidden(specPath.Child("initContainers").Index(i), "only cpu and memory resources for init or sidecar containers are mutable"))
 		}
 	}
 	if len(errs) > 0 {
@@ -72,6 +69,21 @@ func validatePodResize(p, old *corev1.Pod) field.ErrorList {
 	}
 	if !check.Equal(*s, old.Spec) {
 		errs = append(errs, field.Forbidden(specPath, "only cpu and memory resources are mutable"))
+	}
+	return errs
+}
+
+// sameContainers refuses containers that are not the old ones, in their order.
+func sameContainers(now, was []corev1.Container, list string) field.ErrorList {
+	at := specPath.Child(list)
+	if len(now) != len(was) {
+		return field.ErrorList{field.Forbidden(at, list+" may not be added or removed on resize")}
+	}
+	var errs field.ErrorList
+	for i := range now {
+		if now[i].Name != was[i].Name {
+			errs = append(errs, field.Forbidden(at.Index(i).Child("name"), list+" may not be renamed or reordered on resize"))
+		}
 	}
 	return errs
 }

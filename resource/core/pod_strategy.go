@@ -76,20 +76,22 @@ func preparePodResize(_ *resource.Request, p, old *corev1.Pod) {
 	wanted, managed, version := p.Spec, p.ManagedFields, p.ResourceVersion
 	old.DeepCopyInto(p)
 	p.ManagedFields, p.ResourceVersion = managed, version
-	take := func(to, from []corev1.Container) {
-		for i := range from {
-			for j := range to {
-				if to[j].Name == from[i].Name {
-					to[j].Resources = from[i].Resources
-					to[j].ResizePolicy = from[i].ResizePolicy
-				}
-			}
-		}
-	}
-	take(p.Spec.Containers, wanted.Containers)
-	take(p.Spec.InitContainers, wanted.InitContainers)
+	p.Spec.Containers = takeResources(p.Spec.Containers, wanted.Containers)
+	p.Spec.InitContainers = takeResources(p.Spec.InitContainers, wanted.InitContainers)
 	p.Spec.Resources = wanted.Resources
 	DropDisabledPodFields(&p.Spec, &old.Spec)
+}
+
+// takeResources puts the wanted resources and resize policies on the containers
+// that there are. If others are wanted, those are what validation is to refuse.
+func takeResources(cs, wanted []corev1.Container) []corev1.Container {
+	if !slices.EqualFunc(cs, wanted, func(a, b corev1.Container) bool { return a.Name == b.Name }) {
+		return wanted
+	}
+	for i := range cs {
+		cs[i].Resources, cs[i].ResizePolicy = wanted[i].Resources, wanted[i].ResizePolicy
+	}
+	return cs
 }
 
 // gateScheduling says in a new pod's status that gates hold it back, so that
