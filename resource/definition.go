@@ -20,7 +20,7 @@ import (
 var AllVerbs = []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 
 // Definition is a row without its type parameter: what the machinery works on.
-// It is immutable after Define, and its hooks are never nil. Objects passed to
+// It is immutable after Define, and its hooks are never nil, but for Order. Objects passed to
 // a hook must be of the row's stored type.
 type Definition struct {
 	Storage       schema.GroupVersion
@@ -67,6 +67,8 @@ type Definition struct {
 	Fields         func(obj Object) map[string]string
 	Cells          func(obj Object, now time.Time) []any
 	RowConditions  func(obj Object) []metav1.TableRowCondition
+	// Order sorts the rows of a table. It is nil for most.
+	Order func(a, b Object) int
 	// Updates by subresource name.
 	Updates map[string]*UpdateHooks
 	// Scale is nil for resources without a scale subresource.
@@ -229,6 +231,9 @@ func (r Row[T]) Define() *Definition {
 			return nil
 		}
 		return r.RowConditions(o.(T))
+	}
+	if r.Order != nil {
+		d.Order = func(a, b Object) int { return r.Order(a.(T), b.(T)) }
 	}
 	for name, u := range r.Updates {
 		verbs := u.Verbs

@@ -137,6 +137,9 @@ type Row[T Object] struct {
 	Cells   func(obj T, now time.Time) []any
 	// RowConditions mark a row, such as a completed pod.
 	RowConditions func(obj T) []metav1.TableRowCondition
+	// Order sorts the rows of a table; nil leaves them in the order of their
+	// keys.
+	Order func(a, b T) int
 }
 
 // Update is a subresource that writes a part of an object of type T.

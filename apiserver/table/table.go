@@ -3,6 +3,7 @@ package table
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
@@ -55,6 +56,9 @@ func (t *Writer) Append(dst []byte, list metav1.ListMeta, entries []*cache.Entry
 		}
 	}
 	dst = append(dst, `,"rows":[`...)
+	if order := t.Definition.Order; order != nil {
+		entries = slices.SortedStableFunc(slices.Values(entries), func(a, b *cache.Entry) int { return order(a.Object, b.Object) })
+	}
 	for i, e := range entries {
 		if i > 0 {
 			dst = append(dst, ',')

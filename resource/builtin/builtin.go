@@ -15,6 +15,7 @@ import (
 	"proa/resource/core"
 	"proa/resource/devices"
 	"proa/resource/discovery"
+	"proa/resource/flowcontrol"
 	"proa/resource/networking"
 	"proa/resource/node"
 	"proa/resource/policy"
@@ -44,6 +45,7 @@ func Definitions() []*resource.Definition {
 		node.Rows(),
 		discovery.Rows(),
 		devices.Rows(),
+		flowcontrol.Rows(),
 	)
 }
 

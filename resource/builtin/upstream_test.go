@@ -66,6 +66,9 @@ var prefixes = map[string]string{
 	"resourceclaimtemplates.resource.k8s.io": "resourceclaimtemplates",
 	"resourceslices.resource.k8s.io":         "resourceslices",
 
+	"flowschemas.flowcontrol.apiserver.k8s.io":                 "flowschemas",
+	"prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": "prioritylevelconfigurations",
+
 	"csidrivers.storage.k8s.io":              "csidrivers",
 	"csinodes.storage.k8s.io":                "csinodes",
 	"csistoragecapacities.storage.k8s.io":    "csistoragecapacities",
