@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"proa/auth"
 	"proa/resource"
@@ -22,11 +23,16 @@ const (
 
 // Attributes is one write on its way to the store.
 type Attributes struct {
-	Operation   Operation
-	Definition  *resource.Definition
+	Operation  Operation
+	Definition *resource.Definition
+	// Served is the version in which the request came, nil for the stored one.
+	Served      *resource.Served
 	Subresource string
-	Namespace   string
-	// Name is empty at creation with generateName until the name is made.
+	// Kind of Object in the request: that of Served unless it is set.
+	Kind      schema.GroupVersionKind
+	Namespace string
+	// Name is empty at creation with generateName until the name is made,
+	// which is after the mutators.
 	Name string
 	// Object is in the storage version, or of the subresource's own kind
 	// (Binding, Eviction, Scale, TokenRequest). It is nil for Delete, and
@@ -42,6 +48,42 @@ type Attributes struct {
 	DryRun  bool
 	// Warn adds a warning to the response.
 	Warn func(text string)
+	// Annotate adds an annotation to what the audit log says of the request.
+	// Nil where nothing is logged.
+	Annotate func(key, value string)
+
+	// What mutators know of the passes over the object, and of each other.
+	second, again bool
+	memory        map[string]any
+}
+
+// Audit adds an annotation to what the audit log says of the request.
+func (a *Attributes) Audit(key, value string) {
+	if a.Annotate != nil {
+		a.Annotate(key, value)
+	}
+}
+
+// SecondPass reports whether the mutators see the object once more, since one
+// has changed it after others had seen it.
+func (a *Attributes) SecondPass() bool { return a.second }
+
+// PassAgain lets the object pass all mutators once more, after this pass. There
+// are never more than two.
+func (a *Attributes) PassAgain() { a.again = true }
+
+// Memory is what a plugin remembers from its first pass for its second; at
+// first it is what fresh makes.
+func (a *Attributes) Memory(plugin string, fresh func() any) any {
+	if m, ok := a.memory[plugin]; ok {
+		return m
+	}
+	if a.memory == nil {
+		a.memory = map[string]any{}
+	}
+	m := fresh()
+	a.memory[plugin] = m
+	return m
 }
 
 // Plugin is a Mutator, a Validator, or both.
@@ -68,8 +110,17 @@ type Validator interface {
 // (k8s.io/apimachinery/pkg/api/errors); any other becomes Forbidden.
 type Chain []Plugin
 
-// Mutate passes a through every mutator that handles it.
+// Mutate passes a through every mutator that handles it, and through all once
+// more where one asks for that.
 func (c Chain) Mutate(ctx context.Context, a *Attributes) error {
+	if err := c.pass(ctx, a); err != nil || !a.again {
+		return err
+	}
+	a.second = true
+	return c.pass(ctx, a)
+}
+
+func (c Chain) pass(ctx context.Context, a *Attributes) error {
 	for _, p := range c {
 		if m, ok := p.(Mutator); ok && p.Handles(a.Operation, a.Definition, a.Subresource) {
 			if err := m.Mutate(ctx, a); err != nil {

@@ -222,6 +222,13 @@ func (c *Cache) revision() int64 { return max(c.hub.Revision(), c.loaded.Load())
 // Revision up to which the cache has seen everything.
 func (c *Cache) Revision() int64 { return c.revision() }
 
+// Version tells whether any object has changed: it is another number then. It
+// costs next to nothing as long as none has.
+func (c *Cache) Version() int64 {
+	s, _ := c.present()
+	return s.rev
+}
+
 // Wait returns when the cache has been loaded, asking for that where nobody
 // has before.
 func (c *Cache) Wait(ctx context.Context) error {

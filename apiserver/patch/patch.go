@@ -72,6 +72,27 @@ func JSON(doc, patch []byte, v codec.Validation) (patched []byte, strict []error
 	return patched, strict, nil
 }
 
+// Patch is a parsed JSON patch that does not come from the client.
+type Patch struct{ jsonpatch.Patch }
+
+// Parse reads a JSON patch, within the limits of those of clients.
+func Parse(patch []byte) (Patch, error) {
+	if err := codec.CheckDepth(patch); err != nil {
+		return Patch{}, err
+	}
+	p, err := jsonpatch.DecodePatch(patch)
+	if err == nil && len(p) > MaxOperations {
+		err = fmt.Errorf("the allowed maximum operations in a JSON patch is %d, got %d", MaxOperations, len(p))
+	}
+	return Patch{p}, err
+}
+
+// Apply applies the patch to a document.
+func (p Patch) Apply(doc []byte) ([]byte, error) {
+	limitCopies()
+	return apply(p.Patch, doc)
+}
+
 // apply guards against the library, which panics on some operations without a
 // path or value.
 func apply(p jsonpatch.Patch, doc []byte) (out []byte, err error) {

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 
 	"proa/admission"
 	"proa/apiserver/connect"
@@ -137,9 +139,46 @@ func (a *API) admit(ctx context.Context, run func(context.Context, *admission.At
 // attributes begins the description of a write for admission.
 func attributes(c *request.Call, op admission.Operation, dryRun bool) *admission.Attributes {
 	return &admission.Attributes{
-		Operation: op, Definition: c.Match.Definition, Subresource: c.Subresource,
+		Operation: op, Definition: c.Match.Definition, Served: c.Match.Served, Subresource: c.Subresource, Kind: kindOf(c),
 		Namespace: c.Namespace, Name: c.Name, User: c.User, DryRun: dryRun, Warn: c.Warn,
 	}
+}
+
+// kindOf is the kind of what a request brings, where that is not the served
+// one: subresources may have a kind of their own.
+func kindOf(c *request.Call) (own schema.GroupVersionKind) {
+	if c.Subresource == "" {
+		return own
+	}
+	d := c.Match.Definition
+	if c.Subresource == "scale" && d.Scale != nil {
+		return scaleKind
+	}
+	for _, k := range d.Connects {
+		if k.Name == c.Subresource {
+			return k.Kind
+		}
+	}
+	return own
+}
+
+// mutate passes an object through the mutators. They may have others decide,
+// who may leave managed fields that cannot be read: those of before are kept
+// then.
+func (a *API) mutate(ctx context.Context, c *request.Call, at *admission.Attributes, obj resource.Object) error {
+	before := obj.GetManagedFields()
+	if err := a.admit(ctx, a.Admission.Mutate, at); err != nil {
+		return err
+	}
+	after := obj.GetManagedFields()
+	if len(before) == len(after) && (len(before) == 0 || &before[0] == &after[0]) {
+		return nil
+	}
+	if err := managedfields.ValidateManagedFields(after); err != nil {
+		c.Warn(fmt.Sprintf(".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: %v", err))
+		obj.SetManagedFields(before)
+	}
+	return nil
 }
 
 // mayCreate asks whether the caller may create what an update or apply did not

@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"proa/admission"
 	"proa/apiserver/managed"
@@ -26,29 +27,6 @@ var errVersionOnCreate = errors.New("resourceVersion should not be set on object
 // The object belongs to the API from then on. With dry run the result has
 // everything but a resourceVersion.
 func (a *API) Create(ctx context.Context, c *request.Call, obj resource.Object, o *metav1.CreateOptions) (*Result, error) {
-	d := c.Match.Definition
-	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
-	if !generated {
-		r, err := a.create(ctx, c, obj, o)
-		return r, err
-	}
-	for try := 1; ; try++ {
-		attempt := obj
-		if try < maxNames {
-			attempt = obj.DeepCopyObject().(resource.Object)
-		}
-		attempt.SetName(a.generate(obj.GetGenerateName()))
-		r, err := a.create(ctx, c, attempt, o)
-		if !apierrors.IsAlreadyExists(err) {
-			return r, err
-		}
-		if try == maxNames {
-			return nil, apierrors.NewGenerateNameConflict(d.GroupResource(), attempt.GetName(), 1)
-		}
-	}
-}
-
-func (a *API) create(ctx context.Context, c *request.Call, obj resource.Object, o *metav1.CreateOptions) (*Result, error) {
 	s := c.Match.Served
 	if err := a.beginCreate(c, obj); err != nil {
 		return nil, err
@@ -62,42 +40,75 @@ func (a *API) create(ctx context.Context, c *request.Call, obj resource.Object, 
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
-	r, err := a.finishCreate(ctx, c, stored, o)
-	// What was allocated has been given back with the failure.
-	final := a.Allocators[c.Match.GroupResource()] != nil
-	if errors.Is(err, store.ErrTooLarge) && len(stored.GetManagedFields()) > 0 && !final {
-		// Without the record of ownership it may fit.
-		stored.SetManagedFields(nil)
-		r, err = a.persist(ctx, c, stored, o)
-	}
-	return r, err
+	return a.finishCreate(ctx, c, stored, o)
 }
 
-// beginCreate sets what the server sets on every new object.
+// beginCreate clears what the server sets on every new object, and puts it
+// into its namespace.
 func (a *API) beginCreate(c *request.Call, obj resource.Object) error {
 	wipe(obj)
 	if err := placeInNamespace(c, obj); err != nil {
 		return err
 	}
 	dedupOwners(c, obj, false)
-	obj.SetUID(a.UID())
-	obj.SetCreationTimestamp(c.Now.Rfc3339Copy())
 	return nil
 }
 
 // finishCreate takes an object of the stored version through admission, the
-// kind's rules and validation into the store.
-func (a *API) finishCreate(ctx context.Context, c *request.Call, obj resource.Object, o *metav1.CreateOptions) (r *Result, err error) {
+// kind's rules and validation into the store. Mutators see it as it came,
+// without a UID and without the name that is made for it.
+func (a *API) finishCreate(ctx context.Context, c *request.Call, obj resource.Object, o *metav1.CreateOptions) (*Result, error) {
 	d := c.Match.Definition
 	at := attributes(c, admission.Create, isDryRun(o.DryRun))
-	at.Subresource, at.Name, at.Object, at.Options = "", obj.GetName(), obj, o
+	at.Subresource, at.Kind, at.Name, at.Object, at.Options = "", schema.GroupVersionKind{}, obj.GetName(), obj, o
 	if at.Namespace == "" && d.Kind == "Namespace" && d.Storage.Group == "" {
 		at.Namespace = at.Name
 	}
-	if err := a.admit(ctx, a.Admission.Mutate, at); err != nil {
+	if err := a.mutate(ctx, c, at, obj); err != nil {
 		return nil, err
 	}
 	dedupOwners(c, obj, true)
+	if obj.GetName() != "" || obj.GetGenerateName() == "" {
+		return a.create(ctx, c, at, obj, o)
+	}
+	for try := 1; ; try++ {
+		attempt := obj
+		if try < maxNames {
+			attempt = obj.DeepCopyObject().(resource.Object)
+		}
+		attempt.SetName(a.generate(obj.GetGenerateName()))
+		r, err := a.create(ctx, c, at, attempt, o)
+		if !apierrors.IsAlreadyExists(err) {
+			return r, err
+		}
+		if try == maxNames {
+			return nil, apierrors.NewGenerateNameConflict(d.GroupResource(), attempt.GetName(), 1)
+		}
+	}
+}
+
+// create makes one attempt to store a new object that has a name.
+func (a *API) create(ctx context.Context, c *request.Call, at *admission.Attributes, obj resource.Object, o *metav1.CreateOptions) (*Result, error) {
+	obj.SetUID(a.UID())
+	obj.SetCreationTimestamp(c.Now.Rfc3339Copy())
+	at.Name, at.Object = obj.GetName(), obj
+	if at.Namespace == "" && c.Match.Kind == "Namespace" && c.Match.Storage.Group == "" {
+		at.Namespace = at.Name
+	}
+	r, err := a.complete(ctx, c, at, obj, o)
+	// What was allocated has been given back with the failure.
+	final := a.Allocators[c.Match.GroupResource()] != nil
+	if errors.Is(err, store.ErrTooLarge) && len(obj.GetManagedFields()) > 0 && !final {
+		// Without the record of ownership it may fit.
+		obj.SetManagedFields(nil)
+		r, err = a.persist(ctx, c, obj, o)
+	}
+	return r, err
+}
+
+// complete lets the kind prepare a new object, checks it and stores it.
+func (a *API) complete(ctx context.Context, c *request.Call, at *admission.Attributes, obj resource.Object, o *metav1.CreateOptions) (r *Result, err error) {
+	d := c.Match.Definition
 	d.PrepareCreate(c.Request(), obj)
 	settle, err := a.allocate(ctx, d, obj, nil, isDryRun(o.DryRun))
 	if err != nil {

@@ -21,6 +21,16 @@ import (
 // which of the two happened. The options belong to the call and may be
 // completed.
 func (a *API) Delete(ctx context.Context, c *request.Call, o *metav1.DeleteOptions) (r *Result, removed bool, err error) {
+	return a.delete(ctx, c, o, true)
+}
+
+// DeleteUnchecked is Delete without admission, for a deletion on behalf of a
+// request that has been admitted as another.
+func (a *API) DeleteUnchecked(ctx context.Context, c *request.Call, o *metav1.DeleteOptions) (r *Result, removed bool, err error) {
+	return a.delete(ctx, c, o, false)
+}
+
+func (a *API) delete(ctx context.Context, c *request.Call, o *metav1.DeleteOptions, checked bool) (r *Result, removed bool, err error) {
 	d := c.Match.Definition
 	cached := a.Hub.Cache(d)
 	ns := c.Namespace
@@ -39,7 +49,7 @@ func (a *API) Delete(ctx context.Context, c *request.Call, o *metav1.DeleteOptio
 		}
 		// Options are completed while the object is looked at; begin each
 		// attempt with those of the client.
-		r, removed, now, failed := a.remove(ctx, c, cached, e, o.DeepCopy())
+		r, removed, now, failed := a.remove(ctx, c, cached, e, o.DeepCopy(), checked)
 		if failed == nil {
 			return r, removed, nil
 		}
@@ -69,7 +79,7 @@ func (a *API) Delete(ctx context.Context, c *request.Call, o *metav1.DeleteOptio
 
 // remove makes one attempt to delete old. On a conflict it returns the present
 // entry, where the store told it, and an error of the store.
-func (a *API) remove(ctx context.Context, c *request.Call, cached *cache.Cache, old *cache.Entry, o *metav1.DeleteOptions) (*Result, bool, *cache.Entry, error) {
+func (a *API) remove(ctx context.Context, c *request.Call, cached *cache.Cache, old *cache.Entry, o *metav1.DeleteOptions, checked bool) (*Result, bool, *cache.Entry, error) {
 	d := cached.Definition
 	if err := preconditions(d, old.Object, o.Preconditions); err != nil {
 		return nil, false, nil, err
@@ -77,13 +87,15 @@ func (a *API) remove(ctx context.Context, c *request.Call, cached *cache.Cache, 
 	if why := d.Keep(old.Object); why != "" {
 		return nil, false, nil, apierrors.NewForbidden(d.GroupResource(), old.Name, errors.New(why))
 	}
-	at := attributes(c, admission.Delete, isDryRun(o.DryRun))
-	at.Name, at.Old, at.Options = old.Name, old.Object, o
-	if err := a.admit(ctx, a.Admission.Mutate, at); err != nil {
-		return nil, false, nil, err
-	}
-	if err := a.admit(ctx, a.Admission.Validate, at); err != nil {
-		return nil, false, nil, err
+	if checked {
+		at := attributes(c, admission.Delete, isDryRun(o.DryRun))
+		at.Name, at.Old, at.Options = old.Name, old.Object, o
+		if err := a.admit(ctx, a.Admission.Mutate, at); err != nil {
+			return nil, false, nil, err
+		}
+		if err := a.admit(ctx, a.Admission.Validate, at); err != nil {
+			return nil, false, nil, err
+		}
 	}
 	p := decideDeletion(c.Request(), d, old.Object, o)
 	dry := isDryRun(o.DryRun)

@@ -59,6 +59,12 @@ func (a *API) serveScale(w http.ResponseWriter, r *http.Request, c *request.Call
 	m.Hooks = &resource.UpdateHooks{PrepareUpdate: hooks.PrepareUpdate, ValidateUpdate: hooks.ValidateUpdate,
 		Warnings: func(_, _ resource.Object) []string { return nil }}
 	m.AdmitObject = func(obj resource.Object) runtime.Object { return scaleOf(d, obj) }
+	m.Admitted = func(obj resource.Object, admitted runtime.Object) error {
+		if s := admitted.(*autoscalingv1.Scale); s.Spec.Replicas != d.Scale.Get(obj).Spec.Replicas {
+			d.Scale.Set(obj, s.Spec.Replicas)
+		}
+		return nil
+	}
 	m.Change = func(live resource.Object) (resource.Object, error) {
 		before := scaleOf(d, live)
 		after, err := change(before)

@@ -44,6 +44,8 @@ type Modification struct {
 	// AdmitObject is what admission sees in place of the object, for
 	// subresources with a kind of their own. Nil: the object.
 	AdmitObject func(obj resource.Object) runtime.Object
+	// Admitted takes over into the object what mutators have made of that.
+	Admitted func(obj resource.Object, admitted runtime.Object) error
 }
 
 // MainHooks are the update hooks of the main resource.
@@ -189,8 +191,13 @@ func (a *API) modify(ctx context.Context, c *request.Call, cached *cache.Cache, 
 		at.Object, at.Old = m.AdmitObject(obj), m.AdmitObject(old.Object)
 	}
 	if !m.Unchecked {
-		if err := a.admit(ctx, a.Admission.Mutate, at); err != nil {
+		if err := a.mutate(ctx, c, at, obj); err != nil {
 			return nil, nil, err
+		}
+		if m.Admitted != nil {
+			if err := m.Admitted(obj, at.Object); err != nil {
+				return nil, nil, err
+			}
 		}
 		dedupOwners(c, obj, true)
 	}

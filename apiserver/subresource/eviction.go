@@ -117,7 +117,7 @@ func (p pods) tryEvict(ctx context.Context, in *connect.Input, o *metav1.DeleteO
 	if c, err = p.call(in.Call, "delete", in.Namespace, in.Name); err != nil {
 		return final, err
 	}
-	_, _, err = p.api.Delete(ctx, c, o)
+	_, _, err = p.api.DeleteUnchecked(ctx, c, o)
 	return final, err
 }
 
