@@ -49,7 +49,7 @@ type Attributes struct {
 	// Warn adds a warning to the response.
 	Warn func(text string)
 	// Annotate adds an annotation to what the audit log says of the request.
-	// Nil where nothing is logged.
+	// Nil where nothing is logged. Safe for concurrent use, as Warn is.
 	Annotate func(key, value string)
 
 	// What mutators know of the passes over the object, and of each other.

@@ -21,6 +21,7 @@ import (
 
 	admissionbuiltin "proa/admission/builtin"
 	"proa/apiserver"
+	"proa/apiserver/callout"
 	"proa/apiserver/health"
 	"proa/apiserver/local"
 	"proa/apiserver/managed"
@@ -106,8 +107,10 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	}
 	// Quotas are charged through the server itself, once it is made.
 	var system kubernetes.Interface
+	calls := callout.New(who.Objects, nil)
+	context.AfterFunc(p.context(), calls.Close)
 	chain, err := admissionbuiltin.Chain(admissionbuiltin.Config{
-		Table: table, Objects: who.Objects, Authorizer: who.Authorizer, Policy: who.Policy, Clock: c.clock,
+		Table: table, Hub: hub, Caller: calls, Log: c.log, Objects: who.Objects, Authorizer: who.Authorizer, Policy: who.Policy, Clock: c.clock,
 		ChargeQuota: func(ctx context.Context, q *v1.ResourceQuota) (*v1.ResourceQuota, error) {
 			return system.CoreV1().ResourceQuotas(q.Namespace).UpdateStatus(ctx, q, metav1.UpdateOptions{})
 		},

@@ -4,6 +4,7 @@ package builtin
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/rand"
@@ -29,16 +30,23 @@ import (
 	"proa/admission/storageclass"
 	"proa/admission/storageprotection"
 	"proa/admission/tolerationseconds"
+	"proa/admission/webhook"
+	"proa/apiserver/callout"
 	"proa/auth"
 	"proa/auth/rbac"
 	"proa/auth/source"
+	"proa/cache"
 	"proa/resource"
 )
 
 // Config is what the plugins work with.
 type Config struct {
-	// Table of what is served.
-	Table      *resource.Table
+	// Table of what is served, and Hub by which configuration is read.
+	Table *resource.Table
+	Hub   *cache.Hub
+	// Caller calls webhooks.
+	Caller     *callout.Caller
+	Log        *slog.Logger
 	Objects    *source.Objects
 	Authorizer auth.Authorizer
 	Policy     *rbac.Index
@@ -57,6 +65,10 @@ func Chain(c Config) (admission.Chain, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	hooks := webhook.Config{Namespaces: c.Objects, Authorizer: c.Authorizer, Caller: c.Caller, Log: c.Log}
 	all := admission.Chain{
 		namespacelifecycle.New(c.Objects),
 		limitranger.New(c.Objects),
@@ -75,6 +87,8 @@ func Chain(c Config) (admission.Chain, error) {
 		certificates.NewSubject(),
 		ingressclass.New(c.Objects),
 		podtopology.New(c.Objects),
+		webhook.NewMutating(hooks, c.Hub, c.Table.View()),
+		webhook.NewValidating(hooks, c.Hub, c.Table.View()),
 	}
 	if c.ChargeQuota != nil {
 		all = append(all, resourcequota.New(c.Objects, c.ChargeQuota, c.Clock))

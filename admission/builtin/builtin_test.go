@@ -20,7 +20,8 @@ import (
 
 func TestDisabled(t *testing.T) {
 	t.Parallel()
-	c := builtin.Config{Policy: rbac.New(), Authorizer: rbac.New(), Clock: clock.RealClock{}}
+	env := apitest.Start(t)
+	c := builtin.Config{Table: env.Table, Hub: env.Hub, Policy: rbac.New(), Authorizer: rbac.New(), Clock: clock.RealClock{}}
 	all, err := builtin.Chain(c)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +52,7 @@ func BenchmarkPod(b *testing.B) {
 	}
 	x := rbac.New()
 	chain, err := builtin.Chain(builtin.Config{
-		Objects: source.New(env.Hub, env.Table.View()), Policy: x, Authorizer: x, Clock: clock.RealClock{},
+		Table: env.Table, Hub: env.Hub, Objects: source.New(env.Hub, env.Table.View()), Policy: x, Authorizer: x, Clock: clock.RealClock{},
 		ChargeQuota: func(ctx context.Context, q *corev1.ResourceQuota) (*corev1.ResourceQuota, error) {
 			return env.Admin.CoreV1().ResourceQuotas(q.Namespace).UpdateStatus(ctx, q, metav1.UpdateOptions{})
 		},

@@ -155,3 +155,14 @@ func (s *Scope) Eval(p *Program) (ref.Val, error) {
 func Fatal(err error) bool {
 	return errors.Is(err, kubecel.ErrOutOfBudget) || errors.Is(err, kubecel.ErrInternal)
 }
+
+// SetObjects sets the object and the old one, of which each may be missing.
+func (v *Values) SetObjects(obj, old map[string]any) {
+	// A nil map in an interface is no null to CEL.
+	if obj != nil {
+		v.Object = obj
+	}
+	if old != nil {
+		v.OldObject = old
+	}
+}

@@ -22,6 +22,7 @@ import (
 	restclient "k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
+	"proa/admission"
 	"proa/apiserver"
 	"proa/apiserver/connect"
 	"proa/apiserver/local"
@@ -65,6 +66,7 @@ type settings struct {
 	store      store.Store
 	namespaces []string
 	hub        cache.Options
+	admission  func(*cache.Hub, *resource.Table) admission.Chain
 }
 
 // WithConfig lets f change the configuration of the server before it is made.
@@ -75,6 +77,11 @@ func WithTable(t *resource.Table) Option { return func(s *settings) { s.config.T
 
 // WithStore keeps objects in st, which the test closes.
 func WithStore(st store.Store) Option { return func(s *settings) { s.store = st } }
+
+// WithAdmission makes the admission chain over the cache of the server.
+func WithAdmission(chain func(*cache.Hub, *resource.Table) admission.Chain) Option {
+	return func(s *settings) { s.admission = chain }
+}
 
 // WithHub sets the options of the cache.
 func WithHub(o cache.Options) Option { return func(s *settings) { s.hub = o } }
@@ -137,6 +144,9 @@ func Start(t testing.TB, options ...Option) *Env {
 		running.Wait()
 	})
 	s.config.Hub = hub
+	if s.admission != nil {
+		s.config.Admission = s.admission(hub, s.config.Table)
+	}
 	if s.config.Allocators == nil {
 		// A table without services needs none.
 		s.config.Allocators, _, _ = ipalloc.For(s.config.Table, hub, ipalloc.Config{Addresses: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}})

@@ -67,6 +67,15 @@ func (a *API) finishCreate(ctx context.Context, c *request.Call, obj resource.Ob
 	if err := a.mutate(ctx, c, at, obj); err != nil {
 		return nil, err
 	}
+	// Whoever has changed it may not have moved it.
+	if err := placeInNamespace(c, obj); err != nil {
+		return nil, err
+	}
+	if c.Name != "" {
+		if err := checkName(c, obj); err != nil {
+			return nil, err
+		}
+	}
 	dedupOwners(c, obj, true)
 	if obj.GetName() != "" || obj.GetGenerateName() == "" {
 		return a.create(ctx, c, at, obj, o)
