@@ -104,6 +104,7 @@ func newKubelet() *cobra.Command {
 	fl.StringVar(&endpoint, "container-runtime-endpoint", "", "`socket` of the container runtime")
 	fl.StringVar(&c.NodeName, "hostname-override", "", "`name` of the node (default: the host name)")
 	fl.StringVar(&ip, "node-ip", "", "`address` of the node (default: found)")
+	fl.StringVar(&c.PushSocket, "push-socket", "", "unix `socket` on which pod manifests can be pushed (default: none)")
 	fl.StringVar(&c.Root, "root-dir", "", "`directory` of pods, volumes and plugins (default /var/lib/kubelet)")
 	fl.StringToStringVar(&c.NodeLabels, "node-labels", nil, "`labels` of the node")
 	fl.StringVar(&level, "log-level", "info", "debug, info, warn or error")

@@ -339,6 +339,7 @@ func (s *server) runAgent(ctx context.Context, access *rest.Config, client, netw
 	agent, err := s.startAgent(node.Config{
 		NodeName: s.config.Node.Name, NodeIPs: []string{s.address.String()}, NodeLabels: s.config.Node.Labels,
 		Root: s.config.Node.Root, ContainerLogs: "-", Client: client, Log: s.log, Kubelet: k,
+		PushSocket: s.config.Node.PushSocket,
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	kubeletconfig "k8s.io/kubelet/config/v1beta1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
@@ -164,6 +165,13 @@ type Node struct {
 	// CgroupRoot is the cgroup below which all pods run. Default /kubepods's
 	// parent, "/".
 	CgroupRoot string `json:"cgroupRoot,omitempty"`
+	// PushSocket is a unix socket on which pod manifests can be pushed
+	// (proa/node/source). Default: none.
+	PushSocket string `json:"pushSocket,omitempty"`
+	// Kubelet holds further settings of the agent, in the form and with the
+	// defaults of upstream's KubeletConfiguration. What has a setting here has
+	// none there.
+	Kubelet kubeletconfig.KubeletConfiguration `json:"kubelet,omitzero"`
 }
 
 // LoadConfig reads a file. With an empty path it reads DefaultConfigFile where
@@ -277,6 +285,9 @@ func (c *Config) Validate() error {
 	}
 	if g := c.Controllers.NodeMonitorGracePeriod; g.Duration < leastGracePeriod {
 		bad("controllers.nodeMonitorGracePeriod", g.Duration.String(), fmt.Sprintf("must be %v at least", leastGracePeriod))
+	}
+	for field, instead := range c.Node.overridden() {
+		bad("node.kubelet."+field, "", "is "+instead+" here")
 	}
 	for _, msg := range validation.IsDNS1123Subdomain(c.Node.Name) {
 		bad("node.name", c.Node.Name, msg)

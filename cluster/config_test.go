@@ -97,6 +97,7 @@ func TestValidate(t *testing.T) {
 		"node.port":                          func(c *Config) { c.Node.Port = &big },
 		"node.healthPort":                    func(c *Config) { c.Node.HealthPort = &big },
 		"node.name":                          func(c *Config) { c.Node.Name = "No Name" },
+		"node.kubelet.clusterDNS":            func(c *Config) { c.Node.Kubelet.ClusterDNS = []string{"10.0.0.1"} },
 		"node.address":                       func(c *Config) { c.Node.Address = "1.2.3" },
 		"logLevel":                           func(c *Config) { c.LogLevel = "loud" },
 	} {

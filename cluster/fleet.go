@@ -242,6 +242,7 @@ func (f *fleet) configOf(n *fleetNode) (*Config, error) {
 		c.RunDir = filepath.Join(f.config.RunDir, "nodes", n.Name)
 		c.API, c.Etcd = API{}, Etcd{}
 		c.Network.CNIConfDir, c.Node.Root, c.Node.LogDir, c.Node.StaticPodDir = "", "", "", ""
+		c.Node.PushSocket = ""
 		c.Network.Kubeconfig = filepath.Join(c.DataDir, "pki", "network.kubeconfig")
 	}
 	return &c, c.Complete()

@@ -118,7 +118,7 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	agent, err := s.startAgent(node.Config{
 		NodeName: c.Node.Name, NodeIPs: []string{s.address.String()}, NodeLabels: c.Node.Labels, Root: c.Node.Root,
 		ContainerLogs: "-", Client: client, TLS: tlsConfig, Log: s.log,
-		Kubelet: kubeletConfiguration(c, s.address.String()),
+		Kubelet: kubeletConfiguration(c, s.address.String()), PushSocket: c.Node.PushSocket,
 	})
 	if err != nil {
 		return err
@@ -148,18 +148,41 @@ func (s *server) startAgent(c node.Config) (*node.Agent, error) {
 // kubeletConfiguration is the node's part of the configuration in upstream's
 // form, which is the one form that the agent takes.
 func kubeletConfiguration(c *Config, address string) kubeletconfig.KubeletConfiguration {
-	return kubeletconfig.KubeletConfiguration{
-		ContainerRuntimeEndpoint: c.RuntimeEndpoint(),
-		Address:                  address,
-		Port:                     int32(*c.Node.Port),
-		StaticPodPath:            c.Node.StaticPodDir,
-		PodLogsDir:               c.Node.LogDir,
-		ClusterDNS:               []string{c.Network.ClusterDNS},
-		ClusterDomain:            c.Network.ClusterDomain,
-		CgroupRoot:               c.Node.CgroupRoot,
-		MaxPods:                  c.Node.MaxPods,
-		HealthzBindAddress:       "127.0.0.1",
-		HealthzPort:              ptr.To(int32(*c.Node.HealthPort)),
-		NodeLeaseDurationSeconds: c.leaseSeconds(),
+	k := *c.Node.Kubelet.DeepCopy()
+	k.ContainerRuntimeEndpoint = c.RuntimeEndpoint()
+	k.Address, k.Port = address, int32(*c.Node.Port)
+	k.StaticPodPath, k.PodLogsDir = c.Node.StaticPodDir, c.Node.LogDir
+	k.ClusterDNS, k.ClusterDomain = []string{c.Network.ClusterDNS}, c.Network.ClusterDomain
+	k.CgroupRoot, k.MaxPods = c.Node.CgroupRoot, c.Node.MaxPods
+	k.HealthzBindAddress, k.HealthzPort = "127.0.0.1", ptr.To(int32(*c.Node.HealthPort))
+	k.NodeLeaseDurationSeconds = c.leaseSeconds()
+	return k
+}
+
+// overridden are the fields of the agent's settings that kubeletConfiguration
+// decides and yet are set, each with the setting to be used instead.
+func (n *Node) overridden() map[string]string {
+	k := &n.Kubelet
+	out := map[string]string{}
+	for _, f := range []struct {
+		field, instead string
+		set            bool
+	}{
+		{"containerRuntimeEndpoint", "node.runtimeEndpoint", k.ContainerRuntimeEndpoint != ""},
+		{"address", "node.address", k.Address != ""},
+		{"port", "node.port", k.Port != 0},
+		{"staticPodPath", "node.staticPodDir", k.StaticPodPath != ""},
+		{"podLogsDir", "node.logDir", k.PodLogsDir != ""},
+		{"clusterDNS", "network.clusterDNS", len(k.ClusterDNS) > 0},
+		{"clusterDomain", "network.clusterDomain", k.ClusterDomain != ""},
+		{"cgroupRoot", "node.cgroupRoot", k.CgroupRoot != ""},
+		{"maxPods", "node.maxPods", k.MaxPods != 0},
+		{"healthzPort", "node.healthPort", k.HealthzPort != nil},
+		{"nodeLeaseDurationSeconds", "controllers.nodeMonitorGracePeriod", k.NodeLeaseDurationSeconds != 0},
+	} {
+		if f.set {
+			out[f.field] = f.instead
+		}
 	}
+	return out
 }

@@ -256,7 +256,8 @@ func (a *Agent) build(ctx context.Context) (err error) {
 		return err
 	}
 	a.rotator = logs.NewRotator(logs.RotatorConfig{
-		MaxSize: size.Value(), MaxFiles: int(*k.ContainerLogMaxFiles), Reopen: a.runtime.ReopenContainerLog, Log: a.log,
+		MaxSize: size.Value(), MaxFiles: int(*k.ContainerLogMaxFiles), Interval: k.ContainerLogMonitorInterval.Duration,
+		Reopen: a.runtime.ReopenContainerLog, Log: a.log,
 	})
 	a.observer = observe.New(a.runtime, observe.HostMessages{}, a.log)
 	a.statuses = status.NewWriter(a.cfg.Client, a.log)

@@ -118,6 +118,9 @@ func DefaultKubelet(k *kubeletconfig.KubeletConfiguration) {
 	k.Authentication.Anonymous.Enabled = ptr.To(ptr.Deref(k.Authentication.Anonymous.Enabled, false))
 }
 
+// leastLogInterval is upstream's bound.
+const leastLogInterval = 3 * time.Second
+
 // validateKubelet lists what is wrong.
 func validateKubelet(k *kubeletconfig.KubeletConfiguration) []error {
 	var errs []error
@@ -146,6 +149,12 @@ func validateKubelet(k *kubeletconfig.KubeletConfiguration) []error {
 	}
 	if q, err := resource.ParseQuantity(k.ContainerLogMaxSize); err != nil || q.Value() <= 0 {
 		errs = append(errs, fmt.Errorf("containerLogMaxSize: %q is not a size", k.ContainerLogMaxSize))
+	}
+	if n := *k.ContainerLogMaxFiles; n < 2 {
+		errs = append(errs, fmt.Errorf("containerLogMaxFiles: %d must be greater than 1", n))
+	}
+	if d := k.ContainerLogMonitorInterval.Duration; d < leastLogInterval {
+		errs = append(errs, fmt.Errorf("containerLogMonitorInterval: %v must be %v at least", d, leastLogInterval))
 	}
 	if _, err := evict.ParseThresholds(k.EvictionHard, k.EvictionSoft, k.EvictionSoftGracePeriod); err != nil {
 		errs = append(errs, err)

@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// lookFast is how often sizes are looked at while logs grow; lookSlow
-	// while they do not.
-	lookFast, lookSlow = 10 * time.Second, time.Minute
+	// lookSlow is how often sizes are looked at while no log grows, if that is not
+	// seldom enough already.
+	lookSlow = time.Minute
 
 	stampFormat = "20060102-150405"
 	packed      = ".gz"
@@ -34,6 +34,8 @@ type RotatorConfig struct {
 	// container.
 	MaxSize  int64
 	MaxFiles int
+	// Interval is how often sizes are looked at while logs grow: 10 s if 0.
+	Interval time.Duration
 	// Reopen is CRI's ReopenContainerLog.
 	Reopen func(ctx context.Context, containerID string) error
 	Clock  clock.Clock
@@ -58,6 +60,7 @@ type watched struct {
 func NewRotator(cfg RotatorConfig) *Rotator {
 	cfg.MaxSize = cmp.Or(cfg.MaxSize, 10<<20)
 	cfg.MaxFiles = max(cmp.Or(cfg.MaxFiles, 5), 2)
+	cfg.Interval = cmp.Or(cfg.Interval, 10*time.Second)
 	if cfg.Clock == nil {
 		cfg.Clock = clock.RealClock{}
 	}
@@ -91,7 +94,7 @@ func (r *Rotator) Remove(containerID string) {
 
 // Run rotates until ctx ends. With no log to look at it sleeps.
 func (r *Rotator) Run(ctx context.Context) error {
-	pause := lookFast
+	pause := r.cfg.Interval
 	for {
 		r.mu.Lock()
 		idle := len(r.logs) == 0
@@ -116,11 +119,11 @@ func (r *Rotator) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case woken:
-			pause = lookFast
+			pause = r.cfg.Interval
 		case r.look(ctx):
-			pause = lookFast
+			pause = r.cfg.Interval
 		default:
-			pause = min(2*pause, lookSlow)
+			pause = min(2*pause, max(lookSlow, r.cfg.Interval))
 		}
 	}
 }

@@ -77,31 +77,34 @@ func (c *cluster) typist(t *testing.T, namespace string) *user {
 
 // dial connects from inside the cluster's network namespace. A socket belongs
 // to the namespace in which it was made, whoever uses it afterwards.
-func (c *cluster) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	done := make(chan result, 1)
+func (c *cluster) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	err = c.within(func() error {
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+		return err
+	})
+	return conn, err
+}
+
+// within calls f on a thread that is in the cluster's network namespace.
+func (c *cluster) within(f func() error) error {
+	done := make(chan error, 1)
 	go func() {
 		// The thread is not unlocked: it ends with the goroutine, and nobody
 		// else gets one that is in another namespace.
 		runtime.LockOSThread()
-		conn, err := func() (net.Conn, error) {
+		done <- func() error {
 			ns, err := os.Open("/run/netns/" + c.netns)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			defer ns.Close()
 			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-				return nil, fmt.Errorf("enter the network namespace: %w", err)
+				return fmt.Errorf("enter the network namespace: %w", err)
 			}
-			return (&net.Dialer{}).DialContext(ctx, network, address)
+			return f()
 		}()
-		done <- result{conn, err}
 	}()
-	r := <-done
-	return r.conn, r.err
+	return <-done
 }
 
 // kubectl runs kubectl, which must succeed.
