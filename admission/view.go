@@ -177,22 +177,34 @@ func (v *View) RequestTree() (map[string]any, error) {
 	return v.request, err
 }
 
-// Decode reads an object of the view's kind and of the type of its object from
-// JSON, and fills in defaults.
-func (v *View) Decode(js []byte) (runtime.Object, error) {
+// Decode reads an object of the view's kind, and of the type of its object, from
+// JSON. If it is strict, there must be no fields that the kind does not have.
+func (v *View) Decode(js []byte, strict bool) (runtime.Object, error) {
 	var into runtime.Object
 	if v.of.ownKind() {
 		into = reflect.New(reflect.TypeOf(v.Object).Elem()).Interface().(runtime.Object)
 	} else {
 		into = v.served.New()
 	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(js, into); err != nil {
+	if !strict {
+		if err := kjson.UnmarshalCaseSensitivePreserveInts(js, into); err != nil {
+			return nil, err
+		}
+	} else if unknown, err := kjson.UnmarshalStrict(js, into); err != nil {
 		return nil, err
+	} else if len(unknown) > 0 {
+		return nil, runtime.NewStrictDecodingError(unknown)
 	}
 	if got := into.GetObjectKind().GroupVersionKind(); got != v.Kind {
 		return nil, fmt.Errorf("%s has become %s: a kind cannot be changed", v.Kind, got)
 	}
 	return into, nil
+}
+
+// Definition of the objects, and the version in which they are; the latter does
+// not say what Object is where a subresource has a kind of its own.
+func (v *View) Definition() (*resource.Definition, *resource.Served) {
+	return v.of.Definition, v.served
 }
 
 // Put makes the object of the write what has become of the view's, after

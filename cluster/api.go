@@ -107,10 +107,13 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	}
 	// Quotas are charged through the server itself, once it is made.
 	var system kubernetes.Interface
+	if c.managed == nil {
+		c.managed = managed.New(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
+	}
 	calls := callout.New(who.Objects, nil)
 	context.AfterFunc(p.context(), calls.Close)
 	chain, err := admissionbuiltin.Chain(admissionbuiltin.Config{
-		Table: table, Hub: hub, Caller: calls, Log: c.log, Objects: who.Objects, Authorizer: who.Authorizer, Policy: who.Policy, Clock: c.clock,
+		Table: table, Hub: hub, Caller: calls, Managed: c.managed, Log: c.log, Objects: who.Objects, Authorizer: who.Authorizer, Policy: who.Policy, Clock: c.clock,
 		ChargeQuota: func(ctx context.Context, q *v1.ResourceQuota) (*v1.ResourceQuota, error) {
 			return system.CoreV1().ResourceQuotas(q.Namespace).UpdateStatus(ctx, q, metav1.UpdateOptions{})
 		},

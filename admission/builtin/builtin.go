@@ -22,6 +22,7 @@ import (
 	"proa/admission/paramaccess"
 	"proa/admission/podsecurity"
 	"proa/admission/podtopology"
+	"proa/admission/policy"
 	"proa/admission/priority"
 	"proa/admission/rbacescalation"
 	"proa/admission/resourcequota"
@@ -32,6 +33,7 @@ import (
 	"proa/admission/tolerationseconds"
 	"proa/admission/webhook"
 	"proa/apiserver/callout"
+	"proa/apiserver/managed"
 	"proa/auth"
 	"proa/auth/rbac"
 	"proa/auth/source"
@@ -44,6 +46,8 @@ type Config struct {
 	// Table of what is served, and Hub by which configuration is read.
 	Table *resource.Table
 	Hub   *cache.Hub
+	// Managed knows how configurations are merged, for mutating policies.
+	Managed *managed.Tracker
 	// Caller calls webhooks.
 	Caller     *callout.Caller
 	Log        *slog.Logger
@@ -68,6 +72,7 @@ func Chain(c Config) (admission.Chain, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	policies := policy.Config{Table: c.Table, Hub: c.Hub, Namespaces: c.Objects, Authorizer: c.Authorizer, Managed: c.Managed, Log: c.Log}
 	hooks := webhook.Config{Namespaces: c.Objects, Authorizer: c.Authorizer, Caller: c.Caller, Log: c.Log}
 	all := admission.Chain{
 		namespacelifecycle.New(c.Objects),
@@ -87,7 +92,9 @@ func Chain(c Config) (admission.Chain, error) {
 		certificates.NewSubject(),
 		ingressclass.New(c.Objects),
 		podtopology.New(c.Objects),
+		policy.NewMutating(policies, c.Table.View()),
 		webhook.NewMutating(hooks, c.Hub, c.Table.View()),
+		policy.NewValidating(policies, c.Table.View()),
 		webhook.NewValidating(hooks, c.Hub, c.Table.View()),
 	}
 	if c.ChargeQuota != nil {

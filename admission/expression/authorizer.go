@@ -2,6 +2,7 @@ package expression
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/google/cel-go/common/types/ref"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -76,4 +77,27 @@ func (k *Asker) Authorize(ctx context.Context, a authorizer.Attributes) (authori
 		return authorizer.DecisionDeny, reason, err
 	}
 	return authorizer.DecisionNoOpinion, reason, err
+}
+
+// Remember answers a question that was asked before as it was answered then. It
+// is for one request, and one goroutine.
+func Remember(a auth.Authorizer) auth.Authorizer {
+	if a == nil {
+		return nil
+	}
+	type answer struct {
+		d      auth.Decision
+		reason string
+		err    error
+	}
+	known := map[string]answer{}
+	return auth.AuthorizerFunc(func(ctx context.Context, q *auth.Attributes) (auth.Decision, string, error) {
+		key := fmt.Sprintf("%q %q %q %t %q %q %q %q %q %q %v %v", q.User.Name, q.Verb, q.Path, q.IsResource, q.Group, q.Version, q.Resource, q.Subresource, q.Namespace, q.Name, q.Fields, q.Labels)
+		if k, ok := known[key]; ok {
+			return k.d, k.reason, k.err
+		}
+		d, reason, err := a.Authorize(ctx, q)
+		known[key] = answer{d, reason, err}
+		return d, reason, err
+	})
 }

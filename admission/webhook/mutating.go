@@ -142,7 +142,7 @@ func patched(w *admission.View, ops patch.Patch) (runtime.Object, error) {
 	if js, err = ops.Apply(js); err != nil {
 		return nil, err
 	}
-	return w.Decode(js)
+	return w.Decode(js, false)
 }
 
 // audit notes what a webhook has done, where anybody reads it.

@@ -22,7 +22,11 @@ import (
 // serve starts an HTTPS server and returns its URL and CA.
 func serve(t *testing.T, h http.HandlerFunc) (*httptest.Server, []byte) {
 	t.Helper()
-	s := httptest.NewUnstartedServer(h)
+	return serveAs(t, httptest.NewUnstartedServer(h))
+}
+
+func serveAs(t *testing.T, s *httptest.Server) (*httptest.Server, []byte) {
+	t.Helper()
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -38,18 +42,19 @@ func caller(t *testing.T) *Caller {
 func TestPost(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int64
-	s, ca := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		if r.Header.Get("Authorization") != "" || r.Header.Get("Content-Type") != "application/json" || r.URL.Query().Get("timeout") != "3s" || r.ProtoMajor != 2 {
 			t.Errorf("asked %s %v over %s", r.URL, r.Header, r.Proto)
 		}
 		w.Write(append([]byte(r.URL.Path+" "), b...))
-	})
+	}))
 	s.Config.ConnState = func(_ net.Conn, st http.ConnState) {
 		if st == http.StateNew {
 			connections.Add(1)
 		}
 	}
+	_, ca := serveAs(t, s)
 	c := caller(t)
 	for range 5 {
 		ctx, cancel := context.WithTimeout(t.Context(), 2900*time.Millisecond)

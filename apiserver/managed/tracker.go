@@ -122,6 +122,9 @@ func (t *Tracker) Apply(m resource.Match, subresource string, live resource.Obje
 	return obj, nil
 }
 
+// Types knows how objects of the kinds with a Go type are merged.
+func (t *Tracker) Types() managedfields.TypeConverter { return t.types() }
+
 func (t *Tracker) state(m resource.Match, subresource string) (*state, error) {
 	k := kindKey{m.Served.GroupVersionKind(), subresource}
 	t.mu.RLock()
