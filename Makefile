@@ -26,7 +26,7 @@ export GOFLAGS := -trimpath
 # network, busybox for the example image, make for that of the conformance tests.
 PACKAGES    := gcc libc6-dev libseccomp-dev pkg-config nftables busybox-static
 
-HELPERS     := $(addprefix $(BIN)/,runc containerd-shim-runc-v2 pause hello cni/bridge cni/host-local cni/loopback cni/portmap)
+HELPERS     := $(addprefix $(BIN)/,runc containerd-shim-runc-v2 pause hello cni/proa-bridge cni/bridge cni/host-local cni/loopback cni/portmap)
 CNI         := github.com/containernetworking/plugins/plugins
 
 .PHONY: help
@@ -65,6 +65,9 @@ $(BIN)/runc: go.sum
 	@echo "building runc"; CGO_ENABLED=1 $(GO) build -ldflags '-s -w -extldflags -static' -tags 'seccomp urfave_cli_no_docs netgo osusergo' -o $@ github.com/opencontainers/runc && touch $@
 $(BIN)/containerd-shim-runc-v2: $(wildcard runtime/shim/*.go runtime/sandbox/*.go) go.sum
 	@echo "building the shim"; $(GO) build -ldflags '-s -w' -tags no_grpc -o $@ ./runtime/shim && touch $@
+$(BIN)/cni/proa-bridge: $(wildcard network/cni/bridge/*.go) go.sum
+	@$(GO) build -ldflags '-s -w' -o $@ ./network/cni/bridge && touch $@
+# Other pod networks find these here, as they expect of every node.
 $(BIN)/cni/host-local: go.sum
 	@$(GO) build -ldflags '-s -w' -o $@ $(CNI)/ipam/host-local && touch $@
 $(BIN)/cni/portmap: go.sum

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"proa/network/cni"
 )
 
 // Preflight checks that this machine can run a cluster as configured, and says
@@ -117,7 +119,7 @@ const minFree = 256 << 20
 func helpers(c *Config) []string {
 	all := []string{"runc", "containerd-shim-runc-v2", "pause"}
 	if c.Network.CNI == "bridge" {
-		all = append(all, "cni/bridge", "cni/host-local", "cni/loopback", "cni/portmap")
+		all = append(all, "cni/"+cni.Plugin, "cni/loopback", "cni/portmap")
 	}
 	return all
 }

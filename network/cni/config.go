@@ -15,6 +15,8 @@ const (
 	// ConfigFile sorts before what most others install; it is only written to
 	// a directory that is Proa's own.
 	ConfigFile = "10-proa.conflist"
+	// Plugin is the program that attaches pods, see network/cni/bridge.
+	Plugin = "proa-bridge"
 )
 
 // version of the CNI specification that the configuration asks for.
@@ -89,14 +91,12 @@ type (
 		Plugins    []any  `json:"plugins"`
 	}
 	bridgeConf struct {
-		Type             string   `json:"type"`
-		Bridge           string   `json:"bridge"`
-		IsGateway        bool     `json:"isGateway"`
-		IsDefaultGateway bool     `json:"isDefaultGateway"`
-		IPMasq           bool     `json:"ipMasq"`
-		HairpinMode      bool     `json:"hairpinMode"`
-		MTU              int      `json:"mtu,omitempty"`
-		IPAM             ipamConf `json:"ipam"`
+		Type         string          `json:"type"`
+		Bridge       string          `json:"bridge"`
+		MTU          int             `json:"mtu,omitempty"`
+		IPAM         ipamConf        `json:"ipam"`
+		Capabilities map[string]bool `json:"capabilities"`
+		PortMap      portmapConf     `json:"portmap"`
 	}
 	ipamConf struct {
 		Type    string        `json:"type"`
@@ -107,10 +107,8 @@ type (
 		Subnet string `json:"subnet"`
 	}
 	portmapConf struct {
-		Type         string          `json:"type"`
-		Capabilities map[string]bool `json:"capabilities"`
-		SNAT         bool            `json:"snat"`
-		Backend      string          `json:"backend"`
+		SNAT    bool   `json:"snat"`
+		Backend string `json:"backend"`
 	}
 )
 
@@ -125,21 +123,9 @@ func conflist(c Config) ([]byte, error) {
 		Name:       c.Network,
 		Plugins: []any{
 			bridgeConf{
-				Type: "bridge", Bridge: c.Bridge,
-				IsGateway: true, IsDefaultGateway: true,
-				// A pod reaches itself through its own service.
-				HairpinMode: true,
-				// Masquerading is one rule per node (rules.go). The plugin would
-				// make one per pod, and run nft twice for each.
-				IPMasq: false,
-				MTU:    c.MTU,
-				IPAM:   ipam,
-			},
-			portmapConf{
-				Type:         "portmap",
+				Type: Plugin, Bridge: c.Bridge, MTU: c.MTU, IPAM: ipam,
 				Capabilities: map[string]bool{"portMappings": true},
-				SNAT:         true,
-				Backend:      "nftables",
+				PortMap:      portmapConf{SNAT: true, Backend: "nftables"},
 			},
 		},
 	}, "", "  ")

@@ -32,12 +32,8 @@ func TestConflist(t *testing.T) {
   "name": "test",
   "plugins": [
     {
-      "type": "bridge",
+      "type": "proa-bridge",
       "bridge": "br-test",
-      "isGateway": true,
-      "isDefaultGateway": true,
-      "ipMasq": false,
-      "hairpinMode": true,
       "mtu": 1400,
       "ipam": {
         "type": "host-local",
@@ -54,15 +50,14 @@ func TestConflist(t *testing.T) {
             }
           ]
         ]
-      }
-    },
-    {
-      "type": "portmap",
+      },
       "capabilities": {
         "portMappings": true
       },
-      "snat": true,
-      "backend": "nftables"
+      "portmap": {
+        "snat": true,
+        "backend": "nftables"
+      }
     }
   ]
 }

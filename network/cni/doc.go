@@ -1,9 +1,10 @@
 // Package cni lays out the pod network of one node for the container runtime:
 // a bridge, an address for each pod from the node's range, port mappings.
 //
-// The work is done by the upstream CNI plugins (bridge, host-local, portmap),
-// which the runtime executes for each pod. This package writes their
-// configuration and makes what is needed once per node:
+// The work is done by the CNI plugin proa-bridge (network/cni/bridge), which the
+// runtime executes for each pod, and by upstream's portmap for pods with host
+// ports. This package writes their configuration and makes what is needed once per
+// node:
 //
 //   - [Setup] writes the configuration list into a directory of Proa's own, and
 //     the node's nftables table: what leaves the cluster is masqueraded, and

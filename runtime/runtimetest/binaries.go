@@ -34,8 +34,7 @@ type program struct {
 var programs = []program{
 	{out: embedded.ShimBinary, pkg: "proa/runtime/shim", tags: "no_grpc"},
 	{out: embedded.RuncBinary, pkg: "github.com/opencontainers/runc", cgo: true, tags: "seccomp urfave_cli_no_docs netgo osusergo"},
-	{out: "cni/bridge", pkg: "github.com/containernetworking/plugins/plugins/main/bridge"},
-	{out: "cni/host-local", pkg: "github.com/containernetworking/plugins/plugins/ipam/host-local"},
+	{out: "cni/proa-bridge", pkg: "proa/network/cni/bridge"},
 	{out: "cni/loopback", pkg: "github.com/containernetworking/plugins/plugins/main/loopback"},
 	{out: "cni/portmap", pkg: "github.com/containernetworking/plugins/plugins/meta/portmap"},
 	{out: "hello", pkg: "proa/images/hello"},
@@ -107,7 +106,7 @@ func buildKey(root string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOARCH, programs)
 	sources := []string{"go.sum", "images/pause/pause.c", "images/hello/main.go"}
-	for _, pattern := range []string{"runtime/shim/*.go", "runtime/sandbox/*.go"} {
+	for _, pattern := range []string{"runtime/shim/*.go", "runtime/sandbox/*.go", "network/cni/bridge/*.go"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			return "", err

@@ -67,7 +67,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, "cp", filepath.Join(c.bin, "proa"), alone)
-	c.refused(alone, []string{"runc is missing beside proa", "containerd-shim-runc-v2 is missing", "cni/bridge is missing", `"make build"`}, append([]string{"up", "--port=0"}, other...)...)
+	c.refused(alone, []string{"runc is missing beside proa", "containerd-shim-runc-v2 is missing", "cni/proa-bridge is missing", `"make build"`}, append([]string{"up", "--port=0"}, other...)...)
 	api.end(unix.SIGTERM)
 
 	format := filepath.Join(c.dir, "d", "etcd", "format")
