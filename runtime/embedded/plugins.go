@@ -164,9 +164,10 @@ func shimEnv(binDir string) []string {
 	return []string{
 		// CRI resolves helper programs (criu, apparmor_parser) along this too.
 		"PATH=" + strings.Join([]string{binDir, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}, ":"),
-		// For runc, which lives for milliseconds: collecting its garbage costs
-		// more than the process does. The shim, which stays, sets its own rate.
-		"GOGC=off",
+		// For runc, which lives for milliseconds: collecting its garbage and
+		// waking threads costs more than it brings. The shim, which stays, sets
+		// its own rate and number.
+		"GOGC=off", "GOMAXPROCS=1",
 	}
 }
 

@@ -267,7 +267,7 @@ func (p *shims) command(name string) *exec.Cmd {
 	cmd := exec.Command(p.conf.shimPath(), "-shared", "-namespace", criNamespace, "-id", name, "-address", p.conf.Socket)
 	cmd.Dir = p.dir(name)
 	cmd.Env = append(os.Environ(),
-		"GOMAXPROCS=4", "NAMESPACE="+criNamespace,
+		"NAMESPACE="+criNamespace,
 		"TTRPC_ADDRESS="+p.conf.ttrpcSocket(), "GRPC_ADDRESS="+p.conf.Socket)
 	cmd.Env = append(cmd.Env, shimEnv(p.conf.BinDir)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
