@@ -112,7 +112,8 @@ func processState(pid int) (state byte, started uint64, err error) {
 	return fields[0][0], started, err
 }
 
-// startTimeout is far more than the container's process needs to open a pipe.
+// startTimeout is far more than the container's process needs to open a pipe, and
+// then to become its program.
 const startTimeout = time.Second
 
 // start lets the container's process go on to its program.
@@ -128,7 +129,7 @@ func (c *container) start() error {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 	defer unix.Close(fifo)
-	if !awaitProgram(fifo, process) {
+	if !letGo(fifo, process) {
 		return errProgram
 	}
 	// A container is known as started by this pipe being gone.
@@ -138,11 +139,9 @@ func (c *container) start() error {
 	return nil
 }
 
-// awaitProgram returns when a container's process, which waits for a reader of the
-// pipe, has become the container's program, and whether it has. It writes into the
-// pipe first; the pipe is closed by what makes the process the program. A signal
-// before that would meet runc, which ends by it.
-func awaitProgram(fifo, process int) bool {
+// letGo reads from the pipe that a container's process waits on, until the process
+// has closed it and goes on. It returns whether it does.
+func letGo(fifo, process int) bool {
 	// A pipe that no writer has had yet is not at its end: nothing is there to be
 	// told until the process has opened it, or gone.
 	wait := []unix.PollFd{{Fd: int32(fifo), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
@@ -174,7 +173,29 @@ func (c *container) kill(signal int) error {
 		return err
 	}
 	defer unix.Close(process)
+	if unix.Signal(signal) != unix.SIGKILL {
+		c.awaitProgram()
+	}
 	return unix.PidfdSendSignal(process, unix.Signal(signal), nil, 0)
+}
+
+// initName is what runc names the container's process before it becomes the program.
+const initName = "runc:[2:INIT]\n"
+
+// awaitProgram returns once the process of a container that has been started is its
+// program. A signal that comes before meets runc, which ends by SIGTERM with a
+// status of its own that means nothing to anybody. There is no event to wait for;
+// it is a matter of microseconds, and only of signals right after a start.
+func (c *container) awaitProgram() {
+	if _, err := os.Stat(filepath.Join(c.dir, fifoFile)); err == nil {
+		return // not started: runc is who the signal is for
+	}
+	comm := filepath.Join("/proc", strconv.Itoa(c.Init), "comm")
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(200 * time.Microsecond) {
+		if name, err := os.ReadFile(comm); err != nil || string(name) != initName {
+			return
+		}
+	}
 }
 
 // frozen tells whether the container may be paused in a way that SIGKILL does not

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -63,15 +64,30 @@ func (p *programs) Wait(*exec.Cmd, chan runc.Exit) (int, error)       { return 7
 // terminate by the status with which it ends.
 func waiting(t *testing.T, change func(map[string]any)) (*exec.Cmd, string) {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "c")
+	dir, fifo := room(t)
+	cmd := exec.Command("sh", "-c", `trap 'exit 3' TERM; printf 0 > "$0"; while :; do read x; done`, fifo)
+	noted(t, cmd, dir, change)
+	return cmd, dir
+}
+
+// room is a container's directory, with the pipe.
+func room(t *testing.T) (dir, fifo string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "c")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	fifo := filepath.Join(dir, fifoFile)
+	fifo = filepath.Join(dir, fifoFile)
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", `trap 'exit 3' TERM; printf 0 > "$0"; while :; do read x; done`, fifo)
+	return dir, fifo
+}
+
+// noted starts the process of a container, and writes what runc create notes of it.
+// The process's standard input is returned, and stays open.
+func noted(t *testing.T, cmd *exec.Cmd, dir string, change func(map[string]any)) io.Writer {
+	t.Helper()
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +114,7 @@ func waiting(t *testing.T, change func(map[string]any)) (*exec.Cmd, string) {
 	if err := os.WriteFile(filepath.Join(dir, stateFile), b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return cmd, dir
+	return stdin
 }
 
 // ask runs a command of runc for the container in dir, and returns its status: 7
@@ -165,6 +181,27 @@ func TestPlainContainer(t *testing.T) {
 	}
 	if len(d.done) > 0 {
 		t.Errorf("%d commands are kept that were waited for", len(d.done))
+	}
+}
+
+// A signal right after the start is for the program: runc, which the process is for
+// a moment longer, would end by it.
+func TestSignalAfterStart(t *testing.T) {
+	t.Parallel()
+	dir, fifo := room(t)
+	cmd := exec.Command("sh", "-c", `status=2; trap 'exit $status' TERM; printf 'runc:[2:INIT]' > /proc/$$/comm
+		printf 0 > "$0"; read x; status=3; printf program > /proc/$$/comm; while :; do read x; done`, fifo)
+	stdin := noted(t, cmd, dir, nil)
+	d := newDirect(&programs{})
+	if ask(t, d, dir, "start", "c") != 0 {
+		t.Fatal("not started")
+	}
+	go io.WriteString(stdin, "become the program\n") //nolint:errcheck // the test fails if it does
+	if ask(t, d, dir, "kill", "c", "15") != 0 {
+		t.Error("not told to end")
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 3 {
+		t.Errorf("ended with %v", err)
 	}
 }
 
