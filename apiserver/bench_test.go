@@ -15,8 +15,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"proa/apiserver"
 	"proa/apiserver/apitest"
 	"proa/apiserver/codec"
+	"proa/apiserver/fairness"
 	"proa/auth"
 	"proa/cache"
 )
@@ -270,5 +272,33 @@ func BenchmarkListOverTLS(b *testing.B) {
 			b.Fatal(err)
 		}
 		body.Close()
+	}
+}
+
+// BenchmarkWire is a read and a write of a modest user over TLS, with plain bounds
+// and with priority and fairness.
+func BenchmarkWire(b *testing.B) {
+	for name, shared := range map[string]*fairness.Fairness{"bounds": nil, "fairness": fairness.New(fairness.Config{Total: 600})} {
+		env := apitest.Start(b, apitest.WithConfig(func(c *apiserver.Config) { c.Fairness = shared }))
+		maps := env.Remote(&auth.User{Name: "modest"}).CoreV1().ConfigMaps("default")
+		b.Run("create/"+name, func(b *testing.B) {
+			cpu(b)
+			for b.Loop() {
+				if _, err := maps.Create(b.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "a"}}, metav1.CreateOptions{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		if _, err := maps.Create(b.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "one"}}, metav1.CreateOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		b.Run("get/"+name, func(b *testing.B) {
+			cpu(b)
+			for b.Loop() {
+				if _, err := maps.Get(b.Context(), "one", metav1.GetOptions{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

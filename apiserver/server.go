@@ -23,6 +23,7 @@ import (
 	"proa/admission"
 	"proa/apiserver/connect"
 	"proa/apiserver/discovery"
+	"proa/apiserver/fairness"
 	"proa/apiserver/health"
 	"proa/apiserver/managed"
 	"proa/apiserver/metrics"
@@ -69,6 +70,9 @@ type Config struct {
 	Log     *slog.Logger
 	// Now is the clock of requests.
 	Now func() time.Time
+	// Fairness shares out the server among requests from the wire. Nil: they are
+	// bounded by MaxReads and MaxWrites.
+	Fairness *fairness.Fairness
 	// MaxReads and MaxWrites are how many requests may be in flight (400 and
 	// 200); requests of system:masters and from this process do not count.
 	MaxReads, MaxWrites int
@@ -133,6 +137,11 @@ func New(c Config) (*Server, error) {
 	s := &Server{config: c, log: c.Log, metrics: metrics.New(c.Metrics)}
 	if err := c.Metrics.Register(metrics.Objects{Each: s.objects}); err != nil {
 		return nil, fmt.Errorf("apiserver: metrics: %w", err)
+	}
+	if c.Fairness != nil {
+		if err := c.Metrics.Register(c.Fairness); err != nil {
+			return nil, fmt.Errorf("apiserver: metrics: %w", err)
+		}
 	}
 	s.drain, s.endWatch = context.WithCancel(context.Background())
 	s.limits = newLimits(c.MaxReads, c.MaxWrites, s.metrics)

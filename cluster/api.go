@@ -22,6 +22,7 @@ import (
 	admissionbuiltin "proa/admission/builtin"
 	"proa/apiserver"
 	"proa/apiserver/callout"
+	"proa/apiserver/fairness"
 	"proa/apiserver/health"
 	"proa/apiserver/local"
 	"proa/apiserver/managed"
@@ -47,8 +48,9 @@ type api struct {
 	table   *resource.Table
 	address netip.AddrPort
 	// services are the ranges of cluster IPs that it is configured with.
-	services []netip.Prefix
-	log      *slog.Logger
+	services   []netip.Prefix
+	priorities *fairness.Fairness
+	log        *slog.Logger
 }
 
 // definition of a builtin resource, which the table always has.
@@ -73,6 +75,10 @@ type apiConfig struct {
 	guard     int              // of replaced objects, for tests
 	log       *slog.Logger
 }
+
+// seats is how many requests are worked on at once, all levels together:
+// upstream's bounds of reads and writes.
+const seats = 400 + 200
 
 // storeCheck is how long the store may take to answer a health check.
 const storeCheck = 2 * time.Second
@@ -139,6 +145,8 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		return nil, fmt.Errorf("OpenAPI: %w", err)
 	}
 	p.run("OpenAPI", func(ctx context.Context) error { docs.Run(ctx); return nil })
+	priorities := fairness.New(fairness.Config{Total: seats, Log: c.log})
+	p.run("priority and fairness", func(ctx context.Context) error { priorities.Run(ctx); return nil })
 	server, err := apiserver.New(apiserver.Config{
 		Table: table, Hub: hub, Log: c.log, TLS: c.authority.ServerTLS(serving), Now: c.clock.Now, Managed: c.managed,
 		Allocators:    allocators,
@@ -146,6 +154,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		Authorizer:    who.Authorizer,
 		Admission:     chain,
 		Profiling:     c.profiling,
+		Fairness:      priorities,
 		Connects:      registry,
 		Mounts: append(discoveryMounts(who.Discovery),
 			apiserver.Mount{Prefix: "/openapi", Handler: docs, Paths: []string{"/openapi/v2", "/openapi/v3"}}),
@@ -165,7 +174,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	}
 	if c.listener == nil {
 		p.run("API server", func(ctx context.Context) error { <-ctx.Done(); server.Drain(); return nil })
-		return &api{server: server, hub: hub, table: table, services: ranges, log: c.log}, nil
+		return &api{server: server, hub: hub, table: table, services: ranges, priorities: priorities, log: c.log}, nil
 	}
 	p.run("API server", func(ctx context.Context) error { return server.Serve(ctx, c.listener) })
 	if c.outer != nil {
@@ -175,7 +184,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address of the API server: %w", err)
 	}
-	return &api{server: server, hub: hub, table: table, address: a, services: ranges, log: c.log}, nil
+	return &api{server: server, hub: hub, table: table, address: a, services: ranges, priorities: priorities, log: c.log}, nil
 }
 
 // apiserverUser is the API server itself, to itself.

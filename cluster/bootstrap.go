@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"proa/admission/priority"
+	"proa/apiserver/fairness"
 	"proa/apiserver/health"
 	"proa/auth/rbac/bootstrap"
 	"proa/network/ipalloc"
@@ -69,6 +70,12 @@ func (b *bootstrapping) ensure(ctx context.Context, p *parts, a *api, c kubernet
 	p.run("default service range", func(ctx context.Context) error {
 		return services.Run(ctx, a.hub, a.definition("networking.k8s.io", "v1", "servicecidrs"))
 	})
+	priorities := fairness.Objects{
+		Fairness: a.priorities, Client: c, Hub: a.hub, Log: a.log,
+		Schemas: a.definition("flowcontrol.apiserver.k8s.io", "v1", "flowschemas"),
+		Levels:  a.definition("flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations"),
+	}
+	p.run("flow schemas and priority levels", priorities.Run)
 	return nil
 }
 

@@ -28,6 +28,9 @@ type Call struct {
 	Local     bool
 	UserAgent string
 	AuditID   string
+	// Begun is called by a watch when what there was at its beginning has been
+	// sent, perhaps more than once. It may be nil.
+	Begun func()
 
 	mu       sync.Mutex
 	warnings []string

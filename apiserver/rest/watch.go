@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,12 +62,16 @@ func (a *API) serveWatch(w http.ResponseWriter, r *http.Request, c *request.Call
 func (a *API) pump(ctx context.Context, c *request.Call, q *query, enc *eventEncoder, sink eventSink) {
 	d := c.Match.Definition
 	cached := a.Hub.Cache(d)
-	watch, err := cached.Watch(ctx, watchRequest(c, q))
+	request := watchRequest(c, q)
+	watch, err := cached.Watch(ctx, request)
 	if err != nil {
 		a.sendFailure(ctx, c, enc, sink, err)
 		return
 	}
 	defer watch.Stop()
+	if c.Begun != nil && !request.InitialEventsEnd {
+		c.Begun()
+	}
 	for {
 		events, err := watch.Next(ctx)
 		if err != nil {
@@ -88,6 +93,9 @@ func (a *API) pump(ctx context.Context, c *request.Call, q *query, enc *eventEnc
 		}
 		if err := sink.Flush(); err != nil {
 			return
+		}
+		if c.Begun != nil && request.InitialEventsEnd && slices.ContainsFunc(events, func(e cache.WatchEvent) bool { return e.InitialEventsEnd }) {
+			c.Begun()
 		}
 		if a.Observe != nil {
 			a.Observe.WatchEvents(c.Group, c.Version, c.Match.Served.Kind, len(events), bytes)
