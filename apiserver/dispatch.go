@@ -8,13 +8,14 @@ import (
 	"proa/apiserver/request"
 	"proa/apiserver/respond"
 	"proa/apiserver/rest"
+	"proa/resource"
 	"proa/version"
 )
 
 // dispatch sends a request to what answers it.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, c *request.Call) error {
 	if c.IsResource {
-		m, ok := s.config.Table.View().Resource(c.GroupVersionResource())
+		m, ok := s.match(r, c)
 		if !ok {
 			return s.other(w, r)
 		}
@@ -22,6 +23,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, c *request.Cal
 		return s.api.Serve(w, r.WithContext(request.With(r.Context(), c)), c)
 	}
 	if strings.HasPrefix(c.Path, "/api") && (under(c.Path, "/api") || under(c.Path, "/apis")) {
+		s.sync(r)
 		if r.Method == http.MethodGet && s.discovery.Serve(w, r) {
 			return nil
 		}
@@ -46,6 +48,22 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, c *request.Cal
 		return nil
 	}
 	return s.other(w, r)
+}
+
+// match finds what a request is for, also where it was defined a moment ago.
+func (s *Server) match(r *http.Request, c *request.Call) (resource.Match, bool) {
+	m, ok := s.config.Table.View().Resource(c.GroupVersionResource())
+	if !ok {
+		s.sync(r)
+		m, ok = s.config.Table.View().Resource(c.GroupVersionResource())
+	}
+	return m, ok
+}
+
+func (s *Server) sync(r *http.Request) {
+	if s.config.Sync != nil {
+		s.config.Sync(r.Context())
+	}
 }
 
 // other answers what is mounted, or that there is nothing.

@@ -16,9 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/client-go/applyconfigurations"
-	"k8s.io/client-go/kubernetes/scheme"
 
 	"proa/admission"
 	"proa/apiserver/connect"
@@ -83,6 +80,9 @@ type Config struct {
 	WatchTimeout time.Duration
 	// DrainTimeout bounds the wait for requests when Serve ends (10 seconds).
 	DrainTimeout time.Duration
+	// Sync brings the table up to what the cache has seen. It is called before the
+	// server says that there is no such resource, or which there are; may be nil.
+	Sync func(ctx context.Context)
 	// Address tells clients in /api where the server is; may be nil.
 	Address func(r *http.Request) string
 }
@@ -128,7 +128,7 @@ func New(c Config) (*Server, error) {
 		c.Metrics = prometheus.NewRegistry()
 	}
 	if c.Managed == nil {
-		c.Managed = managed.New(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
+		c.Managed = managed.New(managed.StandardTypes)
 	}
 	set(&c.MaxReads, 400)
 	set(&c.MaxWrites, 200)

@@ -49,7 +49,7 @@ func (e *Entry) removed(rev int64) *Entry {
 	if e.Object == nil {
 		return e
 	}
-	obj := e.cache.hub.codec.Share(e.cache.Definition, e.Object)
+	obj := e.cache.hub.codec.Share(e.cache.Definition, e.Object, e.stored)
 	obj.SetResourceVersion(formatRevision(rev))
 	return &Entry{
 		Key: e.Key, Namespace: e.Namespace, Name: e.Name, Object: obj, Revision: rev,

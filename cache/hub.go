@@ -70,7 +70,8 @@ func (h *Hub) Store() store.Store { return h.store }
 
 // Cache returns the cache of a stored resource, which is loaded when it is
 // first read. A definition with the same root takes the place of an older one,
-// whose cache is dropped.
+// whose cache is dropped. One that is retired gets the cache of its successor, or
+// where there is none one that has gone.
 func (h *Hub) Cache(def *resource.Definition) *Cache {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -78,6 +79,13 @@ func (h *Hub) Cache(def *resource.Definition) *Cache {
 		return c
 	}
 	c := newCache(h, def)
+	if def.Dynamic != nil && def.Dynamic.Retired.Load() {
+		if now := (*h.byRoot.Load())[c.root]; now != nil {
+			return now
+		}
+		c.drop()
+		return c
+	}
 	if old := (*h.byRoot.Load())[c.root]; old != nil {
 		delete(h.caches, old.Definition)
 		old.drop()

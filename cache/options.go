@@ -13,13 +13,13 @@ import (
 // concurrent use.
 type Codec interface {
 	// Encode returns the stored form of obj, without its resource version. It
-	// does not change obj.
+	// does not change what obj says.
 	Encode(def *resource.Definition, obj resource.Object) ([]byte, error)
-	// Decode returns the object of stored bytes. It keeps no reference to data.
+	// Decode returns the object of stored bytes, which may remain parts of it.
 	Decode(def *resource.Definition, data []byte) (resource.Object, error)
 	// Share returns a copy of obj as Decode would return it, which may share
-	// all memory that obj refers to.
-	Share(def *resource.Definition, obj resource.Object) resource.Object
+	// all memory that obj refers to. Stored is what Encode has returned for obj.
+	Share(def *resource.Definition, obj resource.Object, stored []byte) resource.Object
 }
 
 // Transformer changes encoded bytes on their way to and from the store, for

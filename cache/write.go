@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"proa/resource"
 	"proa/store"
 )
@@ -90,7 +92,7 @@ func (c *Cache) write(ctx context.Context, obj resource.Object, plain []byte, do
 			return nil, fmt.Errorf("transform %s for the store: %w", key, err)
 		}
 	}
-	o := &offer{cache: c, key: key, value: value, plain: plain, obj: c.hub.codec.Share(c.Definition, obj)}
+	o := &offer{cache: c, key: key, value: value, plain: plain, obj: c.hub.codec.Share(c.Definition, obj, plain)}
 	c.hub.offers.add(o)
 	kv, err := do(key, value)
 	if err != nil {
@@ -159,7 +161,7 @@ func (c *Cache) decode(kv store.KV) *Entry {
 func (c *Cache) entry(kv store.KV, obj resource.Object, plain []byte, stale bool) *Entry {
 	ns, name := split(c.Definition, kv.Key)
 	if c.hub.pool != nil {
-		c.hub.pool.Object(obj)
+		c.hub.pool.Object(common(c.Definition, obj))
 	}
 	obj.SetResourceVersion(formatRevision(kv.ModRevision))
 	obj.SetName(name)
@@ -176,6 +178,17 @@ func (c *Cache) entry(kv store.KV, obj resource.Object, plain []byte, stale bool
 		}
 	}
 	return e
+}
+
+// common is the part of an object that may have parts in common with others: of
+// a dynamic one only the metadata, since the rest is bytes.
+func common(def *resource.Definition, obj resource.Object) any {
+	if def.Dynamic != nil {
+		if a, ok := obj.(metav1.ObjectMetaAccessor); ok {
+			return a.GetObjectMeta()
+		}
+	}
+	return obj
 }
 
 // offer is an object that is being written, for which the hub will receive the
@@ -205,7 +218,7 @@ func (o *offer) settle(kv store.KV) *Entry {
 		// Two writes of the same bytes under the same key: the hub took the
 		// one for the other.
 		kv.Key = o.key
-		return o.cache.entry(kv, o.cache.hub.codec.Share(o.cache.Definition, o.obj), o.plain, false)
+		return o.cache.entry(kv, o.cache.hub.codec.Share(o.cache.Definition, o.obj, o.plain), o.plain, false)
 	}
 	return o.entry
 }

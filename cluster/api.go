@@ -13,15 +13,13 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 
 	admissionbuiltin "proa/admission/builtin"
 	"proa/apiserver"
 	"proa/apiserver/callout"
+	"proa/apiserver/crds"
 	"proa/apiserver/fairness"
 	"proa/apiserver/health"
 	"proa/apiserver/local"
@@ -96,14 +94,25 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		}
 	}
 	p.run("cache", hub.Run)
-
+	if c.managed == nil {
+		c.managed = managed.New(managed.StandardTypes)
+	}
 	who, err := standard.New(standard.Config{PKI: c.authority, Hub: hub, View: table.View(), Clock: c.clock, Log: c.log})
 	if err != nil {
 		return nil, err
 	}
+	calls := callout.New(who.Objects, nil)
+	context.AfterFunc(p.context(), calls.Close)
+	definitions := crds.New(crds.Config{Table: table, Hub: hub, Managed: c.managed, Caller: crds.Webhooks{Caller: calls}, Log: c.log})
+	p.run("custom resources", definitions.Run)
 	p.run("authorization", who.Run)
 	select {
 	case <-who.Ready():
+	case <-p.context().Done():
+		return nil, context.Cause(p.context())
+	}
+	select {
+	case <-definitions.Ready():
 	case <-p.context().Done():
 		return nil, context.Cause(p.context())
 	}
@@ -113,11 +122,6 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	}
 	// Quotas are charged through the server itself, once it is made.
 	var system kubernetes.Interface
-	if c.managed == nil {
-		c.managed = managed.New(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
-	}
-	calls := callout.New(who.Objects, nil)
-	context.AfterFunc(p.context(), calls.Close)
 	chain, err := admissionbuiltin.Chain(admissionbuiltin.Config{
 		Table: table, Hub: hub, Caller: calls, Managed: c.managed, Log: c.log, Objects: who.Objects, Authorizer: who.Authorizer, Policy: who.Policy, Clock: c.clock,
 		ChargeQuota: func(ctx context.Context, q *v1.ResourceQuota) (*v1.ResourceQuota, error) {
@@ -140,7 +144,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		return nil, err
 	}
 	p.run("service addresses", func(ctx context.Context) error { services.Run(ctx); return nil })
-	docs, err := openapi.New(table, func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
+	docs, err := openapi.New(table, managed.StandardTypes)
 	if err != nil {
 		return nil, fmt.Errorf("OpenAPI: %w", err)
 	}
@@ -155,6 +159,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		Admission:     chain,
 		Profiling:     c.profiling,
 		Fairness:      priorities,
+		Sync:          definitions.Sync,
 		Connects:      registry,
 		Mounts: append(discoveryMounts(who.Discovery),
 			apiserver.Mount{Prefix: "/openapi", Handler: docs, Paths: []string{"/openapi/v2", "/openapi/v3"}}),
@@ -172,6 +177,8 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	if system, err = local.Clients(server.Handler(), apiserverUser(), "proa"); err != nil {
 		return nil, err
 	}
+	loops := crds.Controllers{Table: table, Hub: hub, Handler: server.Handler(), User: apiserverUser(), Clock: c.clock, Log: c.log}
+	p.run("custom resource controllers", loops.Run)
 	if c.listener == nil {
 		p.run("API server", func(ctx context.Context) error { <-ctx.Done(); server.Drain(); return nil })
 		return &api{server: server, hub: hub, table: table, services: ranges, priorities: priorities, log: c.log}, nil

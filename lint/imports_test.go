@@ -39,6 +39,7 @@ var banned = []rule{
 var exempt = []rule{
 	{"k8s.io/apiserver/pkg/storage/value", "encryption-at-rest transformers"},
 	{"k8s.io/apiextensions-apiserver/pkg/apiserver/schema", "structural schemas and their CEL"},
+	{"k8s.io/apiextensions-apiserver/pkg/apiserver/validation", "validators of values by a schema"},
 	{"k8s.io/kube-scheduler/config", "the configuration kind, without an implementation"},
 	{"k8s.io/kube-scheduler/extender", "the wire types of extenders, without an implementation"},
 }

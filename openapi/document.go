@@ -19,11 +19,29 @@ func extensions(o *operation) spec.VendorExtensible {
 	return x
 }
 
-// Media types of bodies and answers.
-var media = []string{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"}
+// Media types of bodies and answers. What has no Go type has no protobuf form,
+// and no strategic merge.
+var (
+	media             = []string{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"}
+	dynamicMedia      = media[:2]
+	patchMedia        = []string{"application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"}
+	dynamicPatchMedia = patchMedia[:3]
+)
 
-var patchMedia = []string{
-	"application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json",
+// media are the forms of the bodies and answers of a path.
+func (p *path) media() []string {
+	if p.dynamic {
+		return dynamicMedia
+	}
+	return media
+}
+
+// patches are the forms of its patches.
+func (p *path) patches() []string {
+	if p.dynamic {
+		return dynamicPatchMedia
+	}
+	return patchMedia
 }
 
 func typed(typ string) *spec.Schema {
@@ -79,15 +97,15 @@ func v3Path(s *schemas, p *path) *spec3.Path {
 			return out
 		}
 		if o.body != "" {
-			types := media
+			types := p.media()
 			if o.method == "patch" {
-				types = patchMedia
+				types = p.patches()
 			}
 			op.RequestBody = &spec3.RequestBody{RequestBodyProps: spec3.RequestBodyProps{
 				Required: o.method != "delete", Content: content(o.body, types),
 			}}
 		}
-		ok := &spec3.Response{ResponseProps: spec3.ResponseProps{Description: "OK", Content: content(o.answer, media)}}
+		ok := &spec3.Response{ResponseProps: spec3.ResponseProps{Description: "OK", Content: content(o.answer, p.media())}}
 		op.Responses = &spec3.Responses{ResponsesProps: spec3.ResponsesProps{StatusCodeResponses: map[int]*spec3.Response{
 			200: ok, 401: {ResponseProps: spec3.ResponseProps{Description: "Unauthorized"}},
 		}}}
@@ -141,14 +159,14 @@ func v2Path(s *schemas, p *path) spec.PathItem {
 	for i := range p.operations {
 		o := &p.operations[i]
 		op := &spec.Operation{VendorExtensible: extensions(o), OperationProps: spec.OperationProps{
-			ID: o.id, Description: o.doc, Produces: media, Consumes: media, Schemes: []string{"https"},
+			ID: o.id, Description: o.doc, Produces: p.media(), Consumes: p.media(), Schemes: []string{"https"},
 		}}
 		for _, q := range o.query {
 			op.Parameters = append(op.Parameters, in(q.name, "query", q.typ, q.doc, false))
 		}
 		if o.body != "" {
 			if o.method == "patch" {
-				op.Consumes = patchMedia
+				op.Consumes = p.patches()
 			}
 			op.Parameters = append(op.Parameters, spec.Parameter{ParamProps: spec.ParamProps{
 				Name: "body", In: "body", Required: o.method != "delete", Schema: spec.RefSchema(s.ref + o.body),

@@ -3,10 +3,13 @@ package openapi
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
-	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/kube-openapi/pkg/cached"
@@ -26,17 +29,20 @@ type Handler struct {
 	mux   *http.ServeMux
 	v2    *handler.OpenAPIService
 	v3    *handler3.OpenAPIService
-	known map[schema.GroupVersion]bool
+	known map[schema.GroupVersion][]resource.Match
+	// serial counts the documents that were made.
+	serial atomic.Uint64
 }
 
 // New makes a handler. types is the converter of server-side apply; it is asked
 // for only when a document is.
 func New(table *resource.Table, types func() managedfields.TypeConverter) (*Handler, error) {
-	h := &Handler{table: table, mux: http.NewServeMux(), known: map[schema.GroupVersion]bool{}}
+	h := &Handler{table: table, mux: http.NewServeMux(), known: map[schema.GroupVersion][]resource.Match{}}
 	h.merge = sync.OnceValues(func() (*mergeSchema, error) {
-		pod := &corev1.Pod{}
-		pod.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
-		return newMergeSchema(types(), pod)
+		// Of all kinds, one whose type carries the schema of all.
+		sample := &apiextensionsv1.CustomResourceDefinition{}
+		sample.SetGroupVersionKind(apiextensionsv1.SchemeGroupVersion.WithKind("CustomResourceDefinition"))
+		return newMergeSchema(types(), sample)
 	})
 	h.v3 = handler3.NewOpenAPIService()
 	h.v2 = handler.NewOpenAPIServiceLazy(h.swagger(table.View()))
@@ -71,9 +77,13 @@ func (h *Handler) swagger(view *resource.View) cached.Value[*spec.Swagger] {
 		if err != nil {
 			return nil, "", err
 		}
-		return v2(view, m), "", nil
+		return v2(view, m), h.tag(), nil
 	}))
 }
+
+// tag marks a document as another than all before: what is derived of it is
+// computed anew only if its tag differs.
+func (h *Handler) tag() string { return strconv.FormatUint(h.serial.Add(1), 10) }
 
 // update gives every group and version its document.
 func (h *Handler) update(view *resource.View) {
@@ -91,13 +101,16 @@ func (h *Handler) update(view *resource.View) {
 		}
 	}
 	for gv, list := range served {
-		h.known[gv] = true
+		if slices.Equal(h.known[gv], list) {
+			continue // what was computed of it stays
+		}
+		h.known[gv] = list
 		h.v3.UpdateGroupVersionLazy(pathOf(gv), cached.Once(cached.Func(func() (*spec3.OpenAPI, string, error) {
 			m, err := h.merge()
 			if err != nil {
 				return nil, "", err
 			}
-			return v3(list, m), gv.String(), nil
+			return v3(list, m), h.tag(), nil
 		})))
 	}
 }

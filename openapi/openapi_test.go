@@ -7,16 +7,13 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/client-go/applyconfigurations"
-	"k8s.io/client-go/kubernetes/scheme"
-
+	"proa/apiserver/managed"
 	"proa/resource/builtin"
 )
 
 func newHandler(t *testing.T) *Handler {
 	t.Helper()
-	h, err := New(builtin.Table(), func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
+	h, err := New(builtin.Table(), managed.StandardTypes)
 	if err != nil {
 		t.Fatal(err)
 	}

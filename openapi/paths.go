@@ -30,7 +30,9 @@ type parameter struct{ name, typ, doc string }
 
 // path is a URL with its operations.
 type path struct {
-	url        string
+	url string
+	// dynamic resources have fewer forms.
+	dynamic    bool
 	namespaced bool
 	named      bool
 	operations []operation
@@ -73,23 +75,19 @@ func pathsOf(s *schemas, d *resource.Definition, v *resource.Served) []path {
 	if !d.ClusterScoped {
 		base, ns = base+"/namespaces/{namespace}", "Namespaced"
 	}
-	obj := s.define(reflect.TypeOf(v.New()).Elem())
+	obj, list := s.kind(d, v)
 	status := s.define(reflect.TypeFor[metav1.Status]())
 	name := group(gvk) + ns + gvk.Kind
 	op := func(method, action, verb, body, answer string, query ...parameter) operation {
 		return operation{method: method, action: action, id: verb + name, gvk: gvk, query: append(query, pretty), body: body, answer: answer, doc: verb + " " + gvk.Kind}
 	}
-	collection := path{url: base + "/" + d.Plural, namespaced: ns != ""}
-	item := path{url: base + "/" + d.Plural + "/{name}", namespaced: ns != "", named: true}
+	collection := path{url: base + "/" + d.Plural, dynamic: d.Dynamic != nil, namespaced: ns != ""}
+	item := path{url: base + "/" + d.Plural + "/{name}", dynamic: d.Dynamic != nil, namespaced: ns != "", named: true}
 	options := s.define(reflect.TypeFor[metav1.DeleteOptions]())
 	patchBody := s.define(reflect.TypeFor[metav1.Patch]())
 	for _, verb := range d.Verbs {
 		switch verb {
 		case "list":
-			list := obj
-			if v.NewList != nil {
-				list = s.define(reflect.TypeOf(v.NewList()).Elem())
-			}
 			collection.operations = append(collection.operations, op("get", "list", "list", "", list, listing...))
 		case "create":
 			collection.operations = append(collection.operations, op("post", "post", "create", obj, obj, dryRun, manager, validates))
@@ -107,7 +105,7 @@ func pathsOf(s *schemas, d *resource.Definition, v *resource.Served) []path {
 	}
 	out := []path{collection, item}
 	part := func(sub string, kind schema.GroupVersionKind, definition string, verbs []string) {
-		p := path{url: item.url + "/" + sub, namespaced: ns != "", named: true}
+		p := path{url: item.url + "/" + sub, dynamic: item.dynamic, namespaced: ns != "", named: true}
 		for _, verb := range verbs {
 			o := map[string]operation{
 				"get":    op("get", "get", "read", "", definition),
@@ -123,10 +121,10 @@ func pathsOf(s *schemas, d *resource.Definition, v *resource.Served) []path {
 		}
 		out = append(out, p)
 	}
-	for sub, u := range d.Updates {
+	for sub, u := range v.Updates {
 		part(sub, gvk, obj, u.Verbs)
 	}
-	if d.Scale != nil {
+	if v.Scale != nil {
 		part("scale", autoscalingv1.SchemeGroupVersion.WithKind("Scale"), s.define(reflect.TypeFor[autoscalingv1.Scale]()), []string{"get", "patch", "update"})
 	}
 	return slices.DeleteFunc(out, func(p path) bool { return len(p.operations) == 0 })
@@ -143,6 +141,9 @@ func group(gvk schema.GroupVersionKind) string {
 
 // kinds marks the definitions of served objects and lists with what they are.
 func kinds(s *schemas, d *resource.Definition, v *resource.Served) {
+	if d.Dynamic != nil {
+		return // it has done so itself
+	}
 	mark := func(o any, kind string) {
 		name := s.define(reflect.TypeOf(o).Elem())
 		def := s.out[name]

@@ -2,9 +2,13 @@ package openapi
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kube-openapi/pkg/validation/spec"
+
+	"proa/resource"
 )
 
 // schemas builds definitions of Go types, and of all types that they contain.
@@ -38,6 +42,34 @@ func nameOf(t reflect.Type) string {
 		host[i], host[j] = host[j], host[i]
 	}
 	return strings.Join(append(host, parts[1:]...), ".") + "." + t.Name()
+}
+
+// kind adds the definitions of a resource's objects and of lists of them, and
+// returns their names.
+func (s *schemas) kind(d *resource.Definition, v *resource.Served) (obj, list string) {
+	if d.Dynamic != nil {
+		return s.dynamic(d, v)
+	}
+	obj = s.define(reflect.TypeOf(v.New()).Elem())
+	if v.NewList == nil {
+		return obj, obj
+	}
+	return obj, s.define(reflect.TypeOf(v.NewList()).Elem())
+}
+
+// dynamic is kind for what has no Go type: the definition brings its schemas.
+func (s *schemas) dynamic(d *resource.Definition, v *resource.Served) (obj, list string) {
+	parts := strings.Split(v.GroupVersion.Group, ".")
+	slices.Reverse(parts)
+	base := strings.Join(append(parts, v.GroupVersion.Version), ".") + "."
+	obj, list = base+v.Kind, base+v.ListKind
+	if _, ok := s.out[obj]; !ok {
+		s.define(reflect.TypeFor[metav1.ObjectMeta]())
+		s.define(reflect.TypeFor[metav1.ListMeta]())
+		o, l := d.Dynamic.OpenAPI(v, s.ref, s.v2)
+		s.out[obj], s.out[list] = *o, *l
+	}
+	return obj, list
 }
 
 // define adds the definition of a struct type, and returns its name.

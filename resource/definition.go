@@ -31,6 +31,8 @@ type Definition struct {
 	Categories    []string
 	ClusterScoped bool
 	Prefix        string
+	StoredAsJSON  bool
+	CleanUp       string
 	Verbs         []string
 	Virtual       bool
 
@@ -73,6 +75,9 @@ type Definition struct {
 	Updates map[string]*UpdateHooks
 	// Scale is nil for resources without a scale subresource.
 	Scale *ScaleHooks
+
+	// Dynamic is nil for kinds that have a Go type.
+	Dynamic *Dynamic
 }
 
 // UpdateHooks is an [Update] without its type parameter.
@@ -85,8 +90,11 @@ type UpdateHooks struct {
 
 // ScaleHooks is a [Scale] without its type parameter.
 type ScaleHooks struct {
-	Get          func(obj Object) *autoscalingv1.Scale
-	Set          func(obj Object, replicas int32)
+	// Get fails where a dynamic object has something else in the place of a
+	// count. It returns a scale without a count (found is false) where there is
+	// none.
+	Get          func(obj Object) (s *autoscalingv1.Scale, found bool, err error)
+	Set          func(obj Object, replicas int32) error
 	ReplicasPath []string
 }
 
@@ -94,6 +102,8 @@ type ScaleHooks struct {
 type Served struct {
 	GroupVersion schema.GroupVersion
 	Kind         string
+	// ListKind is the kind of lists.
+	ListKind string
 	// Storage: this is the stored version, and To and From return their
 	// argument.
 	Storage bool
@@ -106,6 +116,14 @@ type Served struct {
 	From       func(served Object) (Object, error)
 	Validate   func(obj, old Object) field.ErrorList
 	Fields     func(stored Object) map[string]string
+
+	// What the objects show and offer in this version. For kinds that have a Go
+	// type it is the same in all, and Cells prints stored objects; dynamic ones
+	// are printed as served.
+	Columns func() []metav1.TableColumnDefinition
+	Cells   func(obj Object, now time.Time) []any
+	Updates map[string]*UpdateHooks
+	Scale   *ScaleHooks
 }
 
 // GroupVersionKind of the objects as served in this version.
@@ -155,7 +173,7 @@ func (r Row[T]) Define() *Definition {
 	d := &Definition{
 		Storage: r.Storage, Kind: r.Kind, Plural: r.Plural, Singular: r.Singular,
 		ShortNames: r.ShortNames, Categories: r.Categories, ClusterScoped: r.ClusterScoped,
-		Prefix: r.Prefix, Verbs: r.Verbs, Virtual: r.Virtual,
+		Prefix: r.Prefix, StoredAsJSON: r.StoredAsJSON, CleanUp: r.CleanUp, Verbs: r.Verbs, Virtual: r.Virtual,
 		CreateOnUpdate: r.CreateOnUpdate, Settled: r.Settled, RequireResourceVersion: r.RequireResourceVersion,
 		OrphanByDefault: r.OrphanByDefault, ReturnDeleted: r.ReturnDeleted, HasGraceful: r.Graceful != nil, HasGeneration: r.Spec != nil,
 		Connects: r.Connects, Indexed: r.Indexed, Columns: r.Columns,
@@ -255,8 +273,8 @@ func (r Row[T]) Define() *Definition {
 	}
 	if s := r.Scale; s != nil {
 		d.Scale = &ScaleHooks{
-			Get:          func(o Object) *autoscalingv1.Scale { return s.Get(o.(T)) },
-			Set:          func(o Object, n int32) { s.Set(o.(T), n) },
+			Get:          func(o Object) (*autoscalingv1.Scale, bool, error) { return s.Get(o.(T)), true, nil },
+			Set:          func(o Object, n int32) error { s.Set(o.(T), n); return nil },
 			ReplicasPath: s.ReplicasPath,
 		}
 	}
@@ -272,6 +290,9 @@ func (r Row[T]) Define() *Definition {
 	for i := range d.Served {
 		s := &d.Served[i]
 		s.Deprecated = deprecation(s.GroupVersionKind(), s.New())
+		s.ListKind = s.Kind + "List"
+		s.Columns = func() []metav1.TableColumnDefinition { return d.Columns }
+		s.Cells, s.Updates, s.Scale = d.Cells, d.Updates, d.Scale
 	}
 	return d
 }

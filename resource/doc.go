@@ -33,6 +33,9 @@
 //	resource/columns       how columns are declared and cells written
 //	resource/resourcetest  what must hold of every row, and table tests of one
 //
+//	resource/custom        rows that are made of CustomResourceDefinitions
+//
 // A [Table] holds the definitions. It is copied on write, so readers never
-// lock, and custom resources come and go while it is in use.
+// lock, and custom resources come and go while it is in use: a definition with
+// [Dynamic] has no Go type, and brings what others read off theirs.
 package resource

@@ -47,6 +47,8 @@ type Row[T Object] struct {
 	// Prefix is the part of the storage key between "/registry/" and the
 	// namespace, as upstream has it: Plural unless set.
 	Prefix string
+	// StoredAsJSON: objects are stored as JSON, though they have a protobuf form.
+	StoredAsJSON bool
 	// Verbs are those served on the main resource; all of AllVerbs unless set.
 	Verbs []string
 	// Virtual resources are answered, never stored (reviews). Their only verb
@@ -104,6 +106,9 @@ type Row[T Object] struct {
 	// MarkDeleted completes an object that has just got its deletion timestamp
 	// (a namespace becomes Terminating). Nil: nothing to do.
 	MarkDeleted func(req *Request, obj T)
+	// CleanUp is a finalizer that the first request for deletion adds, for kinds
+	// that cause what must be deleted before them.
+	CleanUp string
 	// Held reports whether something beside metadata.finalizers keeps a
 	// deleted object, such as spec.finalizers of a namespace: it is removed
 	// with the write that empties both. Nil: nothing does.

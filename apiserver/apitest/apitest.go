@@ -15,16 +15,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	restclient "k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
 	"proa/admission"
 	"proa/apiserver"
 	"proa/apiserver/connect"
+	"proa/apiserver/crds"
 	"proa/apiserver/local"
 	"proa/apiserver/managed"
 	"proa/apiserver/subresource"
@@ -37,6 +35,7 @@ import (
 	"proa/network/ipalloc"
 	"proa/resource"
 	"proa/resource/builtin"
+	"proa/resource/custom"
 	"proa/store"
 	"proa/store/memory"
 )
@@ -67,6 +66,7 @@ type settings struct {
 	namespaces []string
 	hub        cache.Options
 	admission  func(*cache.Hub, *resource.Table) admission.Chain
+	caller     custom.Caller
 }
 
 // WithConfig lets f change the configuration of the server before it is made.
@@ -86,6 +86,9 @@ func WithAdmission(chain func(*cache.Hub, *resource.Table) admission.Chain) Opti
 // WithHub sets the options of the cache.
 func WithHub(o cache.Options) Option { return func(s *settings) { s.hub = o } }
 
+// WithCaller calls the webhooks of conversions.
+func WithCaller(c custom.Caller) Option { return func(s *settings) { s.caller = c } }
+
 // WithNamespaces makes these namespaces beside "default".
 func WithNamespaces(names ...string) Option {
 	return func(s *settings) { s.namespaces = append(s.namespaces, names...) }
@@ -100,7 +103,7 @@ var AdminUser = &auth.User{Name: "admin", Groups: []string{auth.GroupMasters, au
 // tracker is shared by the servers of a test process: parsing its schema takes
 // longer than starting a server. It is immutable to those who use it.
 var tracker = sync.OnceValue(func() *managed.Tracker {
-	return managed.New(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
+	return managed.New(managed.StandardTypes)
 })
 
 // Start runs an API server until the test ends.
@@ -170,11 +173,20 @@ func Start(t testing.TB, options ...Option) *Env {
 			s.config.Connects[k] = h
 		}
 	}
+	definitions := crds.New(crds.Config{Table: s.config.Table, Hub: hub, Managed: s.config.Managed, Caller: s.caller, Log: s.config.Log})
+	if definitions != nil {
+		s.config.Sync = definitions.Sync
+		running.Go(func() { _ = definitions.Run(ctx) })
+	}
 	server, err := apiserver.New(s.config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Drain)
+	if definitions != nil {
+		loops := crds.Controllers{Table: s.config.Table, Hub: hub, Handler: server.Handler(), User: AdminUser, Clock: clock.RealClock{}, Log: s.config.Log}
+		running.Go(func() { _ = loops.Run(ctx) })
+	}
 	e := &Env{Server: server, Handler: server.Handler(), Table: s.config.Table, Hub: hub, Store: s.store, certs: certs, t: t}
 	e.Admin = e.Clients(AdminUser)
 	if m, ok := e.Table.View().Resource(corev1.SchemeGroupVersion.WithResource("namespaces")); ok && !m.Virtual {

@@ -37,6 +37,9 @@ type Known func(schema.GroupVersionKind) bool
 // are warnings under v, and an API status error (400) for a body that cannot
 // be used.
 func Decode(f Format, body []byte, into runtime.Object, want schema.GroupVersionKind, v Validation, known Known) (warnings []string, err error) {
+	if d, ok := into.(Dynamic); ok {
+		return decodeDynamic(f, body, d, want, v)
+	}
 	into.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
 	var strict []error
 	switch f {
@@ -129,6 +132,9 @@ func summary(data []byte, n int) string {
 func decodeJSON(body []byte, into any, v Validation) ([]error, error) {
 	if err := CheckDepth(body); err != nil {
 		return nil, &noKindError{err}
+	}
+	if d, ok := into.(Dynamic); ok {
+		return d.DecodeJSON(body, v != Ignore)
 	}
 	if v == Ignore {
 		return nil, jsonError(body, kjson.UnmarshalCaseSensitivePreserveInts(body, into))

@@ -143,10 +143,10 @@ type subresource struct {
 
 func subresources(def *resource.Definition, s *resource.Served) []subresource {
 	var out []subresource
-	for name, u := range def.Updates {
+	for name, u := range s.Updates {
 		out = append(out, subresource{name, s.GroupVersionKind(), u.Verbs})
 	}
-	if def.Scale != nil {
+	if s.Scale != nil {
 		out = append(out, subresource{"scale", schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}, []string{"get", "patch", "update"}})
 	}
 	for _, c := range def.Connects {

@@ -27,7 +27,10 @@ type Tracker struct {
 
 	mu     sync.RWMutex
 	states map[kindKey]*state
-	sets   sets
+	// dynamic has the states of each dynamic definition by themselves, so that
+	// they go with it.
+	dynamic map[*resource.Definition]map[kindKey]*state
+	sets    sets
 }
 
 // state is what is known of one kind and subresource.
@@ -48,7 +51,7 @@ type kindKey struct {
 // New makes a tracker that gets its schema from types, which is called once,
 // in the background.
 func New(types func() managedfields.TypeConverter) *Tracker {
-	t := &Tracker{types: sync.OnceValue(types), states: map[kindKey]*state{}}
+	t := &Tracker{types: sync.OnceValue(types), states: map[kindKey]*state{}, dynamic: map[*resource.Definition]map[kindKey]*state{}}
 	go t.types()
 	return t
 }
@@ -116,6 +119,14 @@ func (t *Tracker) Apply(m resource.Match, subresource string, live resource.Obje
 		return nil, apierrors.NewInternalError(err)
 	}
 	obj, ok := out.(resource.Object)
+	if tree, isTree := out.(*unstructured.Unstructured); isTree && m.Dynamic != nil {
+		made, err := dynamicConverter{m}.object(tree)
+		if err != nil {
+			return nil, err
+		}
+		m.Served.Default(made)
+		return made, nil
+	}
 	if !ok {
 		return nil, apierrors.NewInternalError(fmt.Errorf("apply made a %T of a %s", out, m.Kind))
 	}
@@ -127,6 +138,9 @@ func (t *Tracker) Types() managedfields.TypeConverter { return t.types() }
 
 func (t *Tracker) state(m resource.Match, subresource string) (*state, error) {
 	k := kindKey{m.Served.GroupVersionKind(), subresource}
+	if m.Dynamic != nil {
+		return t.dynamicState(m, k)
+	}
 	t.mu.RLock()
 	s := t.states[k]
 	t.mu.RUnlock()
@@ -160,7 +174,7 @@ func (t *Tracker) state(m resource.Match, subresource string) (*state, error) {
 // spec on the status.
 func unowned(m resource.Match, subresource string) string {
 	switch {
-	case subresource == "" && m.Updates["status"] != nil:
+	case subresource == "" && m.Served.Updates["status"] != nil:
 		return "status"
 	case subresource == "status":
 		return "spec"

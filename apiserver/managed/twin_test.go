@@ -11,9 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/client-go/applyconfigurations"
-	"k8s.io/client-go/kubernetes/scheme"
 
 	"proa/resource"
 	"proa/resource/builtin"
@@ -22,7 +19,7 @@ import (
 )
 
 var tracker = sync.OnceValue(func() *Tracker {
-	return New(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
+	return New(StandardTypes)
 })
 
 func match(d *resource.Definition) resource.Match {

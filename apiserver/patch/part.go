@@ -7,6 +7,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"proa/apiserver/codec"
 )
 
 // A patch mostly touches one or two of the top-level fields of an object, but
@@ -33,6 +35,9 @@ func Part(obj runtime.Object, changes map[string]any) (part runtime.Object, ok b
 		if strings.HasPrefix(k, "$") || k == "managedFields" {
 			return nil, false
 		}
+	}
+	if _, dynamic := obj.(codec.Dynamic); dynamic {
+		return nil, false
 	}
 	index, ok := fieldsOf(obj)
 	if !ok {

@@ -111,17 +111,11 @@ func unprocessable(err error) error {
 // Decode reads a patched document into an empty object of the patched kind.
 // It returns warnings under codec.Warn.
 func Decode(doc []byte, strict []error, into runtime.Object, v codec.Validation) ([]string, error) {
-	var err error
-	if v == codec.Ignore {
-		err = kjson.UnmarshalCaseSensitivePreserveInts(doc, into)
-	} else {
-		var more []error
-		more, err = kjson.UnmarshalStrict(doc, into)
-		strict = append(strict, more...)
-	}
+	more, err := codec.Unmarshal(doc, into, v)
 	if err != nil {
 		return nil, invalid(string(doc), err)
 	}
+	strict = append(strict, more...)
 	if len(strict) == 0 {
 		return nil, nil
 	}
@@ -152,7 +146,7 @@ func Strategic(current runtime.Object, patch []byte, v codec.Validation) (runtim
 	if err != nil {
 		return nil, nil, err
 	}
-	into := reflect.New(reflect.TypeOf(current).Elem()).Interface().(runtime.Object)
+	into := empty(current)
 	patched, err := strategicpatch.StrategicMergeMapPatch(doc, changes, into)
 	if err != nil {
 		return nil, nil, strategicError(err)
@@ -192,7 +186,7 @@ func JSONObject(current runtime.Object, patch []byte, v codec.Validation) (runti
 	if err != nil {
 		return nil, nil, err
 	}
-	into := reflect.New(reflect.TypeOf(current).Elem()).Interface().(runtime.Object)
+	into := empty(current)
 	warnings, err := Decode(patched, strict, into, v)
 	if err != nil {
 		return nil, nil, err
@@ -273,7 +267,7 @@ func MergeObject(current runtime.Object, patch []byte, v codec.Validation) (runt
 	if err != nil {
 		return nil, nil, err
 	}
-	into := reflect.New(reflect.TypeOf(current).Elem()).Interface().(runtime.Object)
+	into := empty(current)
 	warnings, err := Decode(patched, strict, into, v)
 	if err != nil {
 		return nil, nil, err
@@ -295,4 +289,12 @@ func strategicError(err error) error {
 	}
 	// Upstream calls it an error of its own, without a reason.
 	return err
+}
+
+// empty is an empty object of the same kind.
+func empty(obj runtime.Object) runtime.Object {
+	if d, ok := obj.(interface{ NewEmpty() runtime.Object }); ok {
+		return d.NewEmpty()
+	}
+	return reflect.New(reflect.TypeOf(obj).Elem()).Interface().(runtime.Object)
 }

@@ -59,6 +59,11 @@ func (a *API) beginCreate(c *request.Call, obj resource.Object) error {
 // without a UID and without the name that is made for it.
 func (a *API) finishCreate(ctx context.Context, c *request.Call, obj resource.Object, o *metav1.CreateOptions) (*Result, error) {
 	d := c.Match.Definition
+	if dyn := d.Dynamic; dyn != nil {
+		if why := dyn.Refuse(); why != "" {
+			return nil, apierrors.NewForbidden(d.GroupResource(), obj.GetName(), errors.New(why))
+		}
+	}
 	at := attributes(c, admission.Create, isDryRun(o.DryRun))
 	at.Subresource, at.Kind, at.Name, at.Object, at.Options = "", schema.GroupVersionKind{}, obj.GetName(), obj, o
 	if at.Namespace == "" && d.Kind == "Namespace" && d.Storage.Group == "" {
@@ -155,7 +160,11 @@ func (a *API) persist(ctx context.Context, c *request.Call, obj resource.Object,
 		}
 		return &Result{Object: obj}, nil
 	}
-	e, err := cached.Create(ctx, obj, d.TTL(obj))
+	stored, err := toStorage(d, obj)
+	if err != nil {
+		return nil, err
+	}
+	e, err := cached.Create(ctx, stored, d.TTL(stored))
 	if errors.Is(err, store.ErrExists) {
 		return nil, exists(d, obj.GetName(), e)
 	}

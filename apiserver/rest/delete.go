@@ -89,7 +89,11 @@ func (a *API) remove(ctx context.Context, c *request.Call, cached *cache.Cache, 
 	}
 	if checked {
 		at := attributes(c, admission.Delete, isDryRun(o.DryRun))
-		at.Name, at.Old, at.Options = old.Name, old.Object, o
+		was, err := asAsked(c, old.Object)
+		if err != nil {
+			return nil, false, nil, err
+		}
+		at.Name, at.Old, at.Options = old.Name, was, o
 		if err := a.admit(ctx, a.Admission.Mutate, at); err != nil {
 			return nil, false, nil, err
 		}
@@ -275,6 +279,9 @@ func finalizersFor(d *resource.Definition, old resource.Object, o *metav1.Delete
 	}
 	if foreground {
 		out = append(out, metav1.FinalizerDeleteDependents)
+	}
+	if d.CleanUp != "" && old.GetDeletionTimestamp() == nil && !has(d.CleanUp) {
+		out = append(out, d.CleanUp)
 	}
 	// The same in another order is no change.
 	if len(out) == len(old.GetFinalizers()) && !slices.ContainsFunc(out, func(f string) bool { return !has(f) }) {

@@ -113,7 +113,7 @@ func (e *eventEncoder) bookmark(ev *cache.WatchEvent) ([]byte, error) {
 			TypeMeta: metav1.TypeMeta{Kind: "Table", APIVersion: "meta.k8s.io/" + e.out.Version},
 			ListMeta: metav1.ListMeta{ResourceVersion: obj.GetResourceVersion()},
 			Rows: []metav1.TableRow{{
-				Cells:  blankCells(e.call.Match.Definition),
+				Cells:  blankCells(e.call.Match.Served),
 				Object: runtime.RawExtension{Object: table.PartialOf(obj, e.out.Version)},
 			}},
 		}
@@ -123,8 +123,8 @@ func (e *eventEncoder) bookmark(ev *cache.WatchEvent) ([]byte, error) {
 }
 
 // blankCells fill the row of a bookmark, which nobody shows.
-func blankCells(d *resource.Definition) []any {
-	cells := make([]any, max(len(d.Columns), 1))
+func blankCells(s *resource.Served) []any {
+	cells := make([]any, max(len(s.Columns()), 1))
 	for i := range cells {
 		cells[i] = ""
 	}

@@ -358,14 +358,14 @@ func (a *API) serveDeleteCollection(w http.ResponseWriter, r *http.Request, c *r
 
 // serveSubresource finds what answers below an object.
 func (a *API) serveSubresource(w http.ResponseWriter, r *http.Request, c *request.Call) error {
-	d := c.Match.Definition
+	d, s := c.Match.Definition, c.Match.Served
 	if c.Name == "" {
 		return ErrMethod
 	}
 	if d.ClusterScoped != (c.Namespace == "") && d.Plural != "namespaces" {
 		return ErrMethod
 	}
-	if hooks := d.Updates[c.Subresource]; hooks != nil {
+	if hooks := s.Updates[c.Subresource]; hooks != nil {
 		if !slices.Contains(hooks.Verbs, c.Verb) {
 			return ErrMethod
 		}
@@ -379,7 +379,7 @@ func (a *API) serveSubresource(w http.ResponseWriter, r *http.Request, c *reques
 		}
 		return ErrMethod
 	}
-	if c.Subresource == "scale" && d.Scale != nil {
+	if c.Subresource == "scale" && s.Scale != nil {
 		return a.serveScale(w, r, c)
 	}
 	return a.serveConnect(w, r, c)

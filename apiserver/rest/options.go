@@ -197,7 +197,7 @@ func invalidVersion(rv string, err error) error {
 func supportedFields(m resource.Match, sel fields.Selector) error {
 	var own map[string]string
 	for _, r := range sel.Requirements() {
-		if r.Field == "metadata.name" || (r.Field == "metadata.namespace") {
+		if r.Field == "metadata.name" || r.Field == "metadata.namespace" && !(m.Dynamic != nil && m.ClusterScoped) {
 			continue
 		}
 		if own == nil {
@@ -206,7 +206,7 @@ func supportedFields(m resource.Match, sel fields.Selector) error {
 		if _, ok := own[r.Field]; ok {
 			continue
 		}
-		if len(own) == 0 {
+		if len(own) == 0 && m.Dynamic == nil {
 			return apierrors.NewBadRequest(fmt.Sprintf("%q is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", r.Field))
 		}
 		return apierrors.NewBadRequest("field label not supported: " + r.Field)

@@ -20,20 +20,28 @@ import (
 	"proa/resource"
 )
 
-// patchTypes in the order of upstream's message.
-const patchTypes = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
+// Patch types in the order of upstream's message. A strategic merge is told by
+// the Go type how to merge, so that dynamic kinds have none.
+const (
+	patchTypes        = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
+	dynamicPatchTypes = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+)
 
-func patchType(r *http.Request) (types.PatchType, error) {
+func patchType(r *http.Request, d *resource.Definition) (types.PatchType, error) {
 	ct, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	switch t := types.PatchType(ct); t {
-	case types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType, types.ApplyYAMLPatchType:
+	switch t := types.PatchType(ct); {
+	case t == types.JSONPatchType, t == types.MergePatchType, t == types.ApplyYAMLPatchType,
+		t == types.StrategicMergePatchType && d.Dynamic == nil:
 		return t, nil
+	}
+	if d.Dynamic != nil {
+		return "", negotiate.Unsupported(dynamicPatchTypes)
 	}
 	return "", negotiate.Unsupported(patchTypes)
 }
 
 func (a *API) servePatch(w http.ResponseWriter, r *http.Request, c *request.Call, hooks *resource.UpdateHooks) error {
-	kind, err := patchType(r)
+	kind, err := patchType(r, c.Match.Definition)
 	if err != nil {
 		return err
 	}

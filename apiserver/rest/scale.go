@@ -1,7 +1,10 @@
 package rest
 
 import (
+	"fmt"
+	"math"
 	"net/http"
+	"strings"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,17 +23,51 @@ import (
 	"proa/resource"
 )
 
+// scalePatches: a scale has a Go type, of whatever it is.
+var scalePatches = &resource.Definition{}
+
 var scaleKind = autoscalingv1.SchemeGroupVersion.WithKind("Scale")
 
-// scaleOf shows an object as its scale.
-func scaleOf(d *resource.Definition, obj resource.Object) *autoscalingv1.Scale {
-	s := d.Scale.Get(obj)
+// noReplicas stands for the count of an object that has none, so that it shows
+// whether a patch has set one.
+const noReplicas = math.MinInt32
+
+// scaleOf shows an object of the served version as its scale.
+func scaleOf(m resource.Match, obj resource.Object) (*autoscalingv1.Scale, error) {
+	s, found, err := m.Served.Scale.Get(obj)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		s.Spec.Replicas = noReplicas
+	}
 	s.SetGroupVersionKind(scaleKind)
 	s.ObjectMeta = metav1.ObjectMeta{
 		Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(),
 		ResourceVersion: obj.GetResourceVersion(), CreationTimestamp: obj.GetCreationTimestamp(),
 	}
-	return s
+	return s, nil
+}
+
+// replicasField is the path of the count, as messages name it.
+func replicasField(m resource.Match) string {
+	return "." + strings.Join(m.Served.Scale.ReplicasPath, ".")
+}
+
+// sendScale answers with the scale of a stored object.
+func (a *API) sendScale(w http.ResponseWriter, r *http.Request, c *request.Call, out negotiate.Output, stored resource.Object) error {
+	obj, err := asAsked(c, stored)
+	if err != nil {
+		return err
+	}
+	s, err := scaleOf(c.Match, obj)
+	if err != nil {
+		return err
+	}
+	if s.Spec.Replicas == noReplicas {
+		return apierrors.NewInternalError(fmt.Errorf("the spec replicas field %q does not exist", replicasField(c.Match)))
+	}
+	return a.answer(w, r, c, out, http.StatusOK, s)
 }
 
 // serveScale reads or writes the number of replicas of any scalable object.
@@ -46,7 +83,7 @@ func (a *API) serveScale(w http.ResponseWriter, r *http.Request, c *request.Call
 		if err != nil {
 			return err
 		}
-		return a.answer(w, r, c, out, http.StatusOK, scaleOf(d, e.Object))
+		return a.sendScale(w, r, c, out, e.Object)
 	case "update", "patch":
 	default:
 		return ErrMethod
@@ -58,21 +95,39 @@ func (a *API) serveScale(w http.ResponseWriter, r *http.Request, c *request.Call
 	hooks := MainHooks(c.Match)
 	m.Hooks = &resource.UpdateHooks{PrepareUpdate: hooks.PrepareUpdate, ValidateUpdate: hooks.ValidateUpdate,
 		Warnings: func(_, _ resource.Object) []string { return nil }}
-	m.AdmitObject = func(obj resource.Object) runtime.Object { return scaleOf(d, obj) }
+	m.AdmitObject = func(obj resource.Object) runtime.Object {
+		s, err := scaleOf(c.Match, obj)
+		if err != nil {
+			return &autoscalingv1.Scale{} // the write is refused, for the same reason
+		}
+		return s
+	}
 	m.Admitted = func(obj resource.Object, admitted runtime.Object) error {
-		if s := admitted.(*autoscalingv1.Scale); s.Spec.Replicas != d.Scale.Get(obj).Spec.Replicas {
-			d.Scale.Set(obj, s.Spec.Replicas)
+		was, err := scaleOf(c.Match, obj)
+		if err != nil {
+			return err
+		}
+		if s := admitted.(*autoscalingv1.Scale); s.Spec.Replicas != was.Spec.Replicas {
+			return c.Match.Served.Scale.Set(obj, s.Spec.Replicas)
 		}
 		return nil
 	}
 	m.Change = func(live resource.Object) (resource.Object, error) {
-		before := scaleOf(d, live)
+		before, err := scaleOf(c.Match, live)
+		if err != nil {
+			return nil, err
+		}
 		after, err := change(before)
 		if err != nil {
 			return nil, err
 		}
-		if err := validateScale(after, c); err != nil {
-			return nil, err
+		if after.Spec.Replicas == noReplicas {
+			return nil, apierrors.NewBadRequest(fmt.Sprintf("the spec replicas field %q cannot be empty", replicasField(c.Match)))
+		}
+		if d.Dynamic == nil {
+			if err := validateScale(after, c); err != nil {
+				return nil, err
+			}
 		}
 		if after.ResourceVersion != "" && after.ResourceVersion != live.GetResourceVersion() {
 			return nil, modified(d, c.Name)
@@ -81,13 +136,17 @@ func (a *API) serveScale(w http.ResponseWriter, r *http.Request, c *request.Call
 			return nil, sameUID(d, d.Key(c.Namespace, c.Name), live, after.UID)
 		}
 		obj := live.DeepCopyObject().(resource.Object)
-		d.Scale.Set(obj, after.Spec.Replicas)
-		obj.GetObjectKind().SetGroupVersionKind(d.GroupVersionKind())
+		if err := c.Match.Served.Scale.Set(obj, after.Spec.Replicas); err != nil {
+			return nil, err
+		}
+		// The change belongs to whoever scaled, under this subresource.
+		of := c.Match
+		if d.Dynamic == nil {
+			of.Served = &d.Served[0]
+		}
+		obj.GetObjectKind().SetGroupVersionKind(of.Served.GroupVersionKind())
 		if a.Managed != nil {
-			// The change belongs to whoever scaled, under this subresource.
-			plain := c.Match
-			plain.Served = &d.Served[0]
-			if err := a.Managed.Update(plain, "scale", table.Typed(live, d.GroupVersionKind()), obj, m.manager, c.Now); err != nil {
+			if err := a.Managed.Update(of, "scale", table.Typed(live, of.Served.GroupVersionKind()), obj, m.manager, c.Now); err != nil {
 				a.Log.Warn("managed fields were not recorded", "err", err)
 			}
 		}
@@ -97,7 +156,7 @@ func (a *API) serveScale(w http.ResponseWriter, r *http.Request, c *request.Call
 	if err != nil {
 		return err
 	}
-	return a.answer(w, r, c, out, http.StatusOK, scaleOf(d, res.Object))
+	return a.sendScale(w, r, c, out, res.Object)
 }
 
 type scaling struct {
@@ -139,7 +198,7 @@ func (a *API) readScale(r *http.Request, c *request.Call) (func(*autoscalingv1.S
 		m.DryRun, m.Options = isDryRun(o.DryRun), o
 		return func(*autoscalingv1.Scale) (*autoscalingv1.Scale, error) { return in, nil }, m, nil
 	}
-	kind, err := patchType(r)
+	kind, err := patchType(r, scalePatches)
 	if err != nil {
 		return nil, nil, err
 	}

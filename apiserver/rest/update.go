@@ -178,17 +178,21 @@ func (e errNoSuchUID) Error() string {
 // entry, where the store told it, and an error of the store.
 func (a *API) modify(ctx context.Context, c *request.Call, cached *cache.Cache, old *cache.Entry, m Modification) (r *Result, now *cache.Entry, err error) {
 	d := c.Match.Definition
-	obj, err := m.Change(old.Object)
+	was, err := asAsked(c, old.Object)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := sameUID(d, old.Key, old.Object, obj.GetUID()); err != nil {
+	obj, err := m.Change(was)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := sameUID(d, old.Key, was, obj.GetUID()); err != nil {
 		return nil, nil, err
 	}
 	at := attributes(c, admission.Update, m.DryRun)
-	at.Object, at.Old, at.Options = obj, old.Object, m.Options
+	at.Object, at.Old, at.Options = obj, was, m.Options
 	if m.AdmitObject != nil {
-		at.Object, at.Old = m.AdmitObject(obj), m.AdmitObject(old.Object)
+		at.Object, at.Old = m.AdmitObject(obj), m.AdmitObject(was)
 	}
 	if !m.Unchecked {
 		if err := a.mutate(ctx, c, at, obj); err != nil {
@@ -204,18 +208,18 @@ func (a *API) modify(ctx context.Context, c *request.Call, cached *cache.Cache, 
 	if err := checkVersion(d, obj, old, m.RequireVersion); err != nil {
 		return nil, nil, err
 	}
-	if err := prepareUpdate(c, m.Hooks, obj, old.Object); err != nil {
+	if err := prepareUpdate(c, m.Hooks, obj, was); err != nil {
 		return nil, nil, err
 	}
-	settle, err := a.allocate(ctx, d, obj, old.Object, m.DryRun)
+	settle, err := a.allocate(ctx, d, obj, was, m.DryRun)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { settle(err) }()
-	if err := validateUpdate(d, m.Hooks, obj, old.Object); err != nil {
+	if err := validateUpdate(d, m.Hooks, obj, was); err != nil {
 		return nil, nil, err
 	}
-	for _, w := range m.Hooks.Warnings(obj, old.Object) {
+	for _, w := range m.Hooks.Warnings(obj, was) {
 		c.Warn(w)
 	}
 	if !m.Unchecked {
@@ -295,7 +299,11 @@ func (a *API) replace(ctx context.Context, cached *cache.Cache, obj resource.Obj
 		obj.SetResourceVersion(gone.Object.GetResourceVersion())
 		return &Result{Object: obj}, nil, nil
 	}
-	encoded, same, err := a.encode(cached, obj, old)
+	stored, err := toStorage(d, obj)
+	if err != nil {
+		return nil, nil, err
+	}
+	encoded, same, err := a.encode(cached, stored, old)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -305,10 +313,10 @@ func (a *API) replace(ctx context.Context, cached *cache.Cache, obj resource.Obj
 	if dryRun {
 		return &Result{Object: obj}, nil, nil
 	}
-	e, err := cached.UpdateEncoded(ctx, old, obj, encoded, d.TTL(obj))
-	if errors.Is(err, store.ErrTooLarge) && len(obj.GetManagedFields()) > 0 {
-		obj.SetManagedFields(nil)
-		e, err = cached.Update(ctx, old, obj, d.TTL(obj))
+	e, err := cached.UpdateEncoded(ctx, old, stored, encoded, d.TTL(stored))
+	if errors.Is(err, store.ErrTooLarge) && len(stored.GetManagedFields()) > 0 {
+		stored.SetManagedFields(nil)
+		e, err = cached.Update(ctx, old, stored, d.TTL(stored))
 	}
 	switch {
 	case errors.Is(err, store.ErrConflict):

@@ -49,12 +49,12 @@ func (a *API) sendResult(w http.ResponseWriter, r *http.Request, c *request.Call
 func (a *API) sendLoose(w http.ResponseWriter, r *http.Request, c *request.Call, out negotiate.Output, code int, obj resource.Object) error {
 	partial := table.PartialOf(obj, out.Version)
 	if out.As == negotiate.Table {
-		d := c.Match.Definition
+		s := c.Match.Served
 		t := metav1.Table{
 			TypeMeta:          metav1.TypeMeta{Kind: "Table", APIVersion: "meta.k8s.io/" + out.Version},
 			ListMeta:          metav1.ListMeta{ResourceVersion: obj.GetResourceVersion()},
-			ColumnDefinitions: d.Columns,
-			Rows:              []metav1.TableRow{{Cells: d.Cells(obj, c.Now.Time), Object: runtime.RawExtension{Object: partial}}},
+			ColumnDefinitions: s.Columns(),
+			Rows:              []metav1.TableRow{{Cells: s.Cells(obj, c.Now.Time), Object: runtime.RawExtension{Object: partial}}},
 		}
 		return a.sendObject(w, r, c, out, code, &t, t.GroupVersionKind())
 	}
@@ -196,7 +196,7 @@ func tableWriter(c *request.Call, out negotiate.Output) (*table.Writer, error) {
 // sendList writes a list from the encodings of its entries.
 func (a *API) sendList(w http.ResponseWriter, r *http.Request, c *request.Call, out negotiate.Output, res cache.ListResult) error {
 	if out.As == negotiate.Partial {
-		return notASingle(c.Match.Served.Kind + "List")
+		return notASingle(c.Match.Served.ListKind)
 	}
 	meta := metav1.ListMeta{
 		ResourceVersion: formatRevision(res.Revision), Continue: res.Continue, RemainingItemCount: res.Remaining,
@@ -228,7 +228,7 @@ func (a *API) sendList(w http.ResponseWriter, r *http.Request, c *request.Call, 
 }
 
 func appendListJSON(dst []byte, s *resource.Served, out negotiate.Output, meta metav1.ListMeta, entries []*cache.Entry) ([]byte, error) {
-	kind, version := s.Kind+"List", s.GroupVersion.String()
+	kind, version := s.ListKind, s.GroupVersion.String()
 	if out.As == negotiate.PartialList {
 		kind, version = "PartialObjectMetadataList", "meta.k8s.io/"+out.Version
 	}
@@ -271,7 +271,7 @@ func appendListJSON(dst []byte, s *resource.Served, out negotiate.Output, meta m
 // start. A list is the metadata in field 1 and the items in field 2, for every
 // kind.
 func appendListMessage(dst []byte, s *resource.Served, out negotiate.Output, meta metav1.ListMeta, entries []*cache.Entry) (list []byte, start int, err error) {
-	gvk := s.GroupVersion.WithKind(s.Kind + "List")
+	gvk := s.GroupVersion.WithKind(s.ListKind)
 	if out.As == negotiate.PartialList {
 		gvk = schema.GroupVersionKind{Group: metav1.GroupName, Version: out.Version, Kind: "PartialObjectMetadataList"}
 	}

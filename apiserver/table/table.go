@@ -47,7 +47,7 @@ func (t *Writer) Append(dst []byte, list metav1.ListMeta, entries []*cache.Entry
 	if t.NoHeaders {
 		dst = append(dst, "null"...)
 	} else {
-		columns := t.Definition.Columns
+		columns := t.Served.Columns()
 		if len(columns) == 0 {
 			columns = plainColumns
 		}
@@ -72,13 +72,19 @@ func (t *Writer) Append(dst []byte, list metav1.ListMeta, entries []*cache.Entry
 
 func (t *Writer) row(dst []byte, e *cache.Entry) ([]byte, error) {
 	var cells []any
-	if len(t.Definition.Columns) > 0 {
-		cells = t.Definition.Cells(e.Object, t.Now)
+	obj := e.Object
+	var err error
+	if t.Definition.Dynamic != nil {
+		if obj, err = Converted(obj, t.Served); err != nil {
+			return dst, err
+		}
+	}
+	if len(t.Served.Columns()) > 0 {
+		cells = t.Served.Cells(obj, t.Now)
 	} else {
 		cells = []any{e.Name, e.Object.GetCreationTimestamp().UTC().Format(time.RFC3339)}
 	}
 	dst = append(dst, `{"cells":[`...)
-	var err error
 	for i, c := range cells {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -155,6 +161,9 @@ func JSON(e *cache.Entry, s *resource.Served) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if d, ok := obj.(interface{ AppendJSON([]byte) ([]byte, error) }); ok {
+			return d.AppendJSON(nil)
+		}
 		return json.Marshal(obj)
 	})
 }
@@ -182,8 +191,8 @@ func Converted(obj resource.Object, s *resource.Served) (resource.Object, error)
 		return obj, nil
 	}
 	out, err := s.To(obj)
-	if err != nil {
-		return nil, err
+	if err != nil || out == obj {
+		return out, err
 	}
 	out.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
 	return out, nil

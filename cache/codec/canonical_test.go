@@ -34,7 +34,7 @@ func checkKept(t *testing.T, def *resource.Definition, obj resource.Object) {
 	def.Default(obj)
 	obj.SetResourceVersion("")
 	obj.SetSelfLink("")
-	shared := codec.Storage{}.Share(def, obj)
+	shared := codec.Storage{}.Share(def, obj, nil)
 	stored, err := codec.Storage{}.Encode(def, obj)
 	if err != nil {
 		t.Fatalf("%s: %v", def.GroupResource(), err)
@@ -70,7 +70,7 @@ func TestShareWritesNothing(t *testing.T) {
 		for range 20 {
 			obj := fill.Object(def) // without defaults, so that giving them shows
 			before := obj.DeepCopyObject()
-			codec.Storage{}.Share(def, obj)
+			codec.Storage{}.Share(def, obj, nil)
 			if !reflect.DeepEqual(before, obj) {
 				t.Fatalf("%s: Share has changed what it was given (-before +after):\n%s", def.GroupResource(), cmp.Diff(before, obj))
 			}

@@ -1,7 +1,8 @@
 // Package codec turns objects into the bytes that upstream's API server stores
 // for them, and back.
 //
-// A kind that has a protobuf form is stored as "k8s\x00" and a runtime.Unknown
+// A kind that has a protobuf form, and of which the table does not say
+// otherwise, is stored as "k8s\x00" and a runtime.Unknown
 // that wraps the message; any other as JSON. Both are read for every kind, in
 // any version that the kind is served in. The resource version is never
 // stored: it is the revision of the write.
@@ -36,11 +37,14 @@ type message interface {
 
 // Encode implements cache.Codec.
 func (Storage) Encode(def *resource.Definition, obj resource.Object) ([]byte, error) {
+	if d := def.Dynamic; d != nil {
+		return d.Encode(obj)
+	}
 	obj = clone(obj)
 	obj.SetResourceVersion("")
 	obj.SetSelfLink("")
 	m, ok := obj.(message)
-	if !ok {
+	if !ok || def.StoredAsJSON {
 		obj.GetObjectKind().SetGroupVersionKind(def.GroupVersionKind())
 		b, err := utiljson.Marshal(obj)
 		if err != nil {
@@ -63,6 +67,9 @@ func (Storage) Encode(def *resource.Definition, obj resource.Object) ([]byte, er
 
 // Decode implements cache.Codec.
 func (Storage) Decode(def *resource.Definition, data []byte) (resource.Object, error) {
+	if d := def.Dynamic; d != nil {
+		return d.Decode(data)
+	}
 	if !bytes.HasPrefix(data, magic) {
 		return decodeJSON(def, data)
 	}
@@ -168,10 +175,13 @@ func finish(served *resource.Served, obj resource.Object) (resource.Object, erro
 // Share implements cache.Codec. The object reads as it will when it is decoded
 // from what is stored. What obj refers to is not written to: an update takes much
 // of the object that it replaces, which others are reading.
-func (Storage) Share(def *resource.Definition, obj resource.Object) resource.Object {
+func (Storage) Share(def *resource.Definition, obj resource.Object, stored []byte) resource.Object {
+	if d := def.Dynamic; d != nil {
+		return d.Keep(obj, stored)
+	}
 	obj = clone(obj)
 	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
-	if _, ok := obj.(message); !ok {
+	if _, ok := obj.(message); !ok || def.StoredAsJSON {
 		return obj
 	}
 	if !isCanonical(reflect.ValueOf(obj)) {

@@ -125,7 +125,7 @@ func TestDecode(t *testing.T) {
 func TestShare(t *testing.T) {
 	t.Parallel()
 	obj := event()
-	c := Storage{}.Share(eventDef(), obj).(*corev1.Event)
+	c := Storage{}.Share(eventDef(), obj, nil).(*corev1.Event)
 	c.SetResourceVersion("13")
 	if obj.ResourceVersion != "12" || obj.Kind != "Nonsense" || c.Kind != "" || c.Labels["a"] != "b" {
 		t.Error(obj, c)

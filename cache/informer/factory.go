@@ -80,11 +80,11 @@ func (f *Factory) served(t reflect.Type) (resource.Match, bool) {
 // ForResource gives generic access to the informer of a resource.
 func (f *Factory) ForResource(gvr schema.GroupVersionResource) (informers.GenericInformer, error) {
 	m, ok := f.table.View().Resource(gvr)
-	if !ok || m.Virtual {
+	if !ok || m.Virtual || m.Dynamic != nil {
 		return nil, fmt.Errorf("no informer found for %v", gvr)
 	}
-	// The informer is registered under its type, so custom resources, which
-	// share one, must not be asked for here.
+	// The informer is registered under its type: custom resources share one, and
+	// are refused.
 	informer := f.InformerFor(m.Served.New(), nil)
 	return &generic{informer, clientcache.NewGenericLister(informer.GetIndexer(), gvr.GroupResource())}, nil
 }

@@ -113,7 +113,10 @@ func TestScale(t *testing.T) {
 	d := Deployment()
 	o := rt.Object(t, d, base, "").(*appsv1.Deployment)
 	o.ResourceVersion, o.Status.Replicas = "7", 2
-	s := d.Scale.Get(o)
+	s, _, err := d.Scale.Get(o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if s.Name != "web" || s.UID != "1-2-3" || s.ResourceVersion != "7" || s.Spec.Replicas != 1 || s.Status.Replicas != 2 || s.Status.Selector != "app=web" {
 		t.Errorf("the scale is %+v", s)
 	}

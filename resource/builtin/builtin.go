@@ -5,6 +5,7 @@ import (
 
 	"proa/resource"
 	"proa/resource/admissionregistration"
+	"proa/resource/apiextensions"
 	"proa/resource/apps"
 	"proa/resource/authentication"
 	"proa/resource/authorization"
@@ -29,6 +30,7 @@ import (
 func Definitions() []*resource.Definition {
 	return slices.Concat(
 		core.Rows(),
+		apiextensions.Rows(),
 		apps.Rows(),
 		authentication.Rows(),
 		authorization.Rows(),

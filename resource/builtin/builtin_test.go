@@ -5,12 +5,23 @@ import (
 	"slices"
 	"testing"
 
+	apiextensionsscheme "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset/scheme"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"proa/resource"
 )
+
+// known are the kinds of all clients.
+var known = func() *runtime.Scheme {
+	s := runtime.NewScheme()
+	utilruntime.Must(scheme.AddToScheme(s))
+	utilruntime.Must(apiextensionsscheme.AddToScheme(s))
+	return s
+}()
 
 func TestTableHoldsEveryRow(t *testing.T) {
 	t.Parallel()
@@ -30,8 +41,8 @@ func TestTableHoldsEveryRow(t *testing.T) {
 // the same kind.
 func TestConstructorsMakeTheirKind(t *testing.T) {
 	t.Parallel()
-	known := func(t *testing.T, gvk schema.GroupVersionKind, o any) {
-		want, err := scheme.Scheme.New(gvk)
+	isKnown := func(t *testing.T, gvk schema.GroupVersionKind, o any) {
+		want, err := known.New(gvk)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,9 +52,9 @@ func TestConstructorsMakeTheirKind(t *testing.T) {
 	}
 	for _, d := range Definitions() {
 		for _, s := range d.Served {
-			known(t, s.GroupVersionKind(), s.New())
+			isKnown(t, s.GroupVersionKind(), s.New())
 			if !d.Virtual {
-				known(t, s.GroupVersion.WithKind(s.Kind+"List"), s.NewList())
+				isKnown(t, s.GroupVersion.WithKind(s.Kind+"List"), s.NewList())
 			}
 		}
 	}
@@ -51,7 +62,7 @@ func TestConstructorsMakeTheirKind(t *testing.T) {
 
 func TestStorageRoundTrip(t *testing.T) {
 	t.Parallel()
-	codec := protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)
+	codec := protobuf.NewSerializer(known, known)
 	for _, d := range Definitions() {
 		if d.Virtual {
 			continue

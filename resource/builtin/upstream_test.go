@@ -25,6 +25,8 @@ var prefixes = map[string]string{
 	"serviceaccounts":        "serviceaccounts",
 	"services":               "services/specs",
 
+	"customresourcedefinitions.apiextensions.k8s.io": "apiextensions.k8s.io/customresourcedefinitions",
+
 	"controllerrevisions.apps": "controllerrevisions",
 	"daemonsets.apps":          "daemonsets",
 	"deployments.apps":         "deployments",

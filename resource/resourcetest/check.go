@@ -213,8 +213,14 @@ func checkVersions(t *testing.T, d *resource.Definition, o resource.Object) {
 
 func checkScale(t *testing.T, d *resource.Definition, o resource.Object) {
 	t.Helper()
-	d.Scale.Set(o, 7)
-	if n := d.Scale.Get(o).Spec.Replicas; n != 7 {
+	if err := d.Scale.Set(o, 7); err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := d.Scale.Get(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Spec.Replicas; n != 7 {
 		t.Errorf("%s: scaled to 7 and has %d", d.GroupResource(), n)
 	}
 }

@@ -3,6 +3,7 @@ package resourcetest
 import (
 	"math/rand"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/apitesting/fuzzer"
 	metafuzzer "k8s.io/apimachinery/pkg/apis/meta/fuzzer"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -31,6 +32,8 @@ func NewFiller(seed int64) *Filler {
 			func(r *runtime.RawExtension, _ randfill.Continue) {
 				r.Raw = []byte(`{"apiVersion":"v1","kind":"Something"}`)
 			},
+			func(j *apiextensionsv1.JSON, _ randfill.Continue) { j.Raw = []byte(`{"a":[1,"b"]}`) },
+			func(s *apiextensionsv1.JSONSchemaProps, c randfill.Continue) { fillSchema(s, c, 3) },
 		}
 	})
 	codecs := serializer.NewCodecFactory(scheme.Scheme)
@@ -46,6 +49,33 @@ var words = []string{
 	"Always", "Never", "OnFailure", "Terminating", "True", "False", "Complete", "Failed", "Suspended", "Indexed", "Approved", "Denied",
 	"RollingUpdate", "Recreate", "OnDelete", "Resource", "Pods", "Object", "User", "ServiceAccount",
 	"kubernetes.io/service-account-token", "autoscaling.alpha.kubernetes.io/metrics", "controller-uid",
+}
+
+// fillSchema fills a schema to a depth: schemas contain schemas in a dozen
+// ways, and would have no end.
+func fillSchema(s *apiextensionsv1.JSONSchemaProps, c randfill.Continue, depth int) {
+	c.Fill(&s.Description)
+	c.Fill(&s.Format)
+	c.Fill(&s.Required)
+	c.Fill(&s.Maximum)
+	c.Fill(&s.XValidations)
+	c.Fill(&s.Default)
+	s.Type = []string{"object", "array", "string", "integer", "x", ""}[c.Intn(6)]
+	s.XPreserveUnknownFields = []*bool{nil, new(bool)}[c.Intn(2)]
+	if depth == 0 {
+		return
+	}
+	inner := func() (in apiextensionsv1.JSONSchemaProps) { fillSchema(&in, c, depth-1); return in }
+	switch in := inner(); c.Intn(5) {
+	case 0:
+		s.Properties = map[string]apiextensionsv1.JSONSchemaProps{"a": in, "metadata": inner()}
+	case 1:
+		s.Items = &apiextensionsv1.JSONSchemaPropsOrArray{Schema: &in}
+	case 2:
+		s.AdditionalProperties = &apiextensionsv1.JSONSchemaPropsOrBool{Allows: true, Schema: &in}
+	case 3:
+		s.AllOf = []apiextensionsv1.JSONSchemaProps{in}
+	}
 }
 
 // Object makes one object of a row, in the storage version.

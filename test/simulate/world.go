@@ -15,11 +15,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 
 	"proa/apiserver/local"
@@ -58,7 +55,7 @@ type world struct {
 // tracker is shared by all control planes: parsing its schema takes longer than
 // starting one.
 var tracker = sync.OnceValue(func() *managed.Tracker {
-	return managed.New(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
+	return managed.New(managed.StandardTypes)
 })
 
 // everyone may do everything; what is simulated is users, not their rights.
