@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
@@ -115,6 +116,19 @@ func Self[T any](_, obj T, _ bool) []Key {
 		return nil
 	}
 	return []Key{{Namespace: m.GetNamespace(), Name: m.GetName()}}
+}
+
+// Keys are those of the objects that a lister has found. Where it reports an error
+// it has found none.
+func Keys[T metav1.Object](found []T, err error) []Key {
+	if err != nil {
+		return nil
+	}
+	keys := make([]Key, 0, len(found))
+	for _, o := range found {
+		keys = append(keys, Key{Namespace: o.GetNamespace(), Name: o.GetName()})
+	}
+	return keys
 }
 
 // Run starts the workers once every watched informer has delivered its first

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/transport"
 	"k8s.io/utils/clock"
 
 	"proa/apiserver/apitest"
@@ -28,8 +29,17 @@ const patience = 30 * time.Second
 // that they are given.
 func Run(t testing.TB, env *apitest.Env, c clock.WithTicker, definitions ...controller.Definition) {
 	t.Helper()
+	run(t, env, c, nil, definitions)
+}
+
+// run is Run with the transport of the controllers' requests wrapped.
+func run(t testing.TB, env *apitest.Env, c clock.WithTicker, wrap transport.WrapperFunc, definitions []controller.Definition) {
+	t.Helper()
 	config := env.Loopback(apitest.AdminUser)
 	config.QPS = -1
+	if wrap != nil {
+		config.Wrap(wrap)
+	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)

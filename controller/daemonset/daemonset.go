@@ -84,15 +84,7 @@ func (c *daemonSets) Run(ctx context.Context) error { return c.loop.Run(ctx) }
 
 // candidates are the sets that would adopt an orphan.
 func (c *daemonSets) candidates(pod *v1.Pod) []controller.Key {
-	sets, err := c.sets.GetPodDaemonSets(pod)
-	if err != nil {
-		return nil // there are none
-	}
-	var keys []controller.Key
-	for _, ds := range sets {
-		keys = append(keys, controller.Key{Namespace: ds.Namespace, Name: ds.Name})
-	}
-	return keys
+	return controller.Keys(c.sets.GetPodDaemonSets(pod))
 }
 
 // setsOfNode names the sets that a node has come to concern, or concerns no

@@ -13,8 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"proa/controller"
 )
 
 // apply carries out a plan: the sets first, then the deployment's own
@@ -159,7 +157,7 @@ func (c *deployments) scale(ctx context.Context, d *appsv1.Deployment, s scaling
 	if err != nil {
 		return err
 	}
-	c.written.note(controller.Key{Namespace: d.Namespace, Name: d.Name}, got)
+	c.written.Note(keyOf(got), got)
 	if before == s.size {
 		return nil
 	}
@@ -181,7 +179,7 @@ func (c *deployments) annotate(ctx context.Context, d *appsv1.Deployment, rs *ap
 	rs.Annotations, rs.Spec.MinReadySeconds = want, d.Spec.MinReadySeconds
 	got, err := c.env.Client.AppsV1().ReplicaSets(rs.Namespace).Update(ctx, rs, metav1.UpdateOptions{})
 	if err == nil {
-		c.written.note(controller.Key{Namespace: d.Namespace, Name: d.Name}, got)
+		c.written.Note(keyOf(got), got)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package deployment
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
@@ -29,8 +30,11 @@ type deployments struct {
 	lister appslisters.DeploymentLister
 	sets   *owned.Index[*appsv1.ReplicaSet]
 	pods   *owned.Index[*v1.Pod]
-	// written are this controller's own writes that its cache may lag behind.
-	written written
+	// written are this controller's own writes of sets, by the key of the set, that
+	// its cache may lag behind. Counting sets as they were would miscount: one that
+	// was just scaled up looks small, and another would be given the room that it
+	// has taken.
+	written controller.Written
 }
 
 // Definition of the deployment controller.
@@ -66,8 +70,15 @@ func newController(env controller.Env) (controller.Controller, error) {
 // Run implements controller.Controller.
 func (c *deployments) Run(ctx context.Context) error { return c.loop.Run(ctx) }
 
+func keyOf(rs *appsv1.ReplicaSet) controller.Key {
+	return controller.Key{Namespace: rs.Namespace, Name: rs.Name}
+}
+
 func (c *deployments) ofSet(old, rs *appsv1.ReplicaSet, deleted bool) []controller.Key {
 	var keys []controller.Key
+	if deleted {
+		c.written.Forget(keyOf(rs))
+	}
 	if old != nil && old.ResourceVersion == rs.ResourceVersion {
 		return nil
 	}
@@ -120,7 +131,6 @@ func (c *deployments) ofPod(_, pod *v1.Pod, deleted bool) []controller.Key {
 func (c *deployments) reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
 	d, err := c.lister.Deployments(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
-		c.written.forget(key)
 		return controller.Done, nil
 	}
 	if err != nil {
@@ -138,7 +148,7 @@ func (c *deployments) reconcile(ctx context.Context, key controller.Key) (contro
 	if err != nil {
 		return controller.Done, err
 	}
-	if c.written.unseen(key, sets) {
+	if slices.ContainsFunc(sets, func(rs *appsv1.ReplicaSet) bool { return c.written.Unseen(keyOf(rs), rs) }) {
 		return controller.Done, nil // the event of the write comes
 	}
 	v := &view{d: d, sets: sets, now: c.env.Clock.Now()}

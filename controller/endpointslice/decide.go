@@ -14,6 +14,7 @@ import (
 
 	"proa/controller/podstate"
 	"proa/controller/servicepods"
+	"proa/controller/slicecontrol"
 )
 
 // managedBy marks the slices that are this controller's.
@@ -23,9 +24,7 @@ const managedBy = "endpointslice-controller.k8s.io"
 const maxEndpoints = 100
 
 // plan is what is to be done with the slices of one service.
-type plan struct {
-	create, update, remove []*discoveryv1.EndpointSlice
-}
+type plan struct{ slicecontrol.Plan }
 
 // zoneOf returns the zone of a node, or "".
 type zoneOf func(node string) string
@@ -36,7 +35,7 @@ func decide(svc *v1.Service, pods []*v1.Pod, is []*discoveryv1.EndpointSlice, zo
 	families := addressTypes(svc)
 	for _, s := range is {
 		if !slices.Contains(families, s.AddressType) {
-			p.remove = append(p.remove, s)
+			p.Remove = append(p.Remove, s)
 		}
 	}
 	for _, f := range families {
@@ -72,7 +71,7 @@ func (p *plan) family(svc *v1.Service, pods []*v1.Pod, is []*discoveryv1.Endpoin
 	if len(groups) == 0 {
 		// One empty slice says that there is a service with nothing behind it.
 		if len(is) == 0 {
-			p.create = append(p.create, newSlice(svc, f, nil, nil))
+			p.Create = append(p.Create, newSlice(svc, f, nil, nil))
 			return
 		}
 		keep := slices.MinFunc(is, func(a, b *discoveryv1.EndpointSlice) int {
@@ -80,7 +79,7 @@ func (p *plan) family(svc *v1.Service, pods []*v1.Pod, is []*discoveryv1.Endpoin
 		})
 		for _, s := range is {
 			if s.UID != keep.UID {
-				p.remove = append(p.remove, s)
+				p.Remove = append(p.Remove, s)
 			}
 		}
 		p.fit(svc, keep, nil)
@@ -88,7 +87,7 @@ func (p *plan) family(svc *v1.Service, pods []*v1.Pod, is []*discoveryv1.Endpoin
 	}
 	for key, list := range byPorts {
 		if groups[key] == nil {
-			p.remove = append(p.remove, list...)
+			p.Remove = append(p.Remove, list...)
 		}
 	}
 	for key, g := range groups {
@@ -128,13 +127,13 @@ func (p *plan) group(svc *v1.Service, g *group, is []*discoveryv1.EndpointSlice,
 	}
 	for i, s := range is {
 		if len(content[i]) == 0 {
-			p.remove = append(p.remove, s)
+			p.Remove = append(p.Remove, s)
 			continue
 		}
 		p.fit(svc, s, content[i])
 	}
 	for chunk := range slices.Chunk(left, maxEndpoints) {
-		p.create = append(p.create, newSlice(svc, f, g.ports, chunk))
+		p.Create = append(p.Create, newSlice(svc, f, g.ports, chunk))
 	}
 }
 
@@ -147,7 +146,7 @@ func (p *plan) fit(svc *v1.Service, s *discoveryv1.EndpointSlice, endpoints []di
 	next := s.DeepCopy()
 	next.Endpoints, next.Labels = endpoints, want
 	next.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(svc, v1.SchemeGroupVersion.WithKind("Service"))}
-	p.update = append(p.update, next)
+	p.Update = append(p.Update, next)
 }
 
 func newSlice(svc *v1.Service, f discoveryv1.AddressType, ports []discoveryv1.EndpointPort, endpoints []discoveryv1.Endpoint) *discoveryv1.EndpointSlice {

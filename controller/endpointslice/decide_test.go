@@ -52,20 +52,20 @@ func (w *world) list() []*discoveryv1.EndpointSlice {
 }
 
 func (w *world) apply(p plan) (writes int) {
-	for _, s := range p.create {
+	for _, s := range p.Create {
 		w.next++
 		made := s.DeepCopy()
 		made.Name = fmt.Sprintf("%s%d", s.GenerateName, w.next)
 		made.UID = types.UID(made.Name)
 		w.slices[made.UID] = made
 	}
-	for _, s := range p.update {
+	for _, s := range p.Update {
 		w.slices[s.UID] = s.DeepCopy()
 	}
-	for _, s := range p.remove {
+	for _, s := range p.Remove {
 		delete(w.slices, s.UID)
 	}
-	return len(p.create) + len(p.update) + len(p.remove)
+	return len(p.Create) + len(p.Update) + len(p.Remove)
 }
 
 // Whatever pods come, go and change, every one with an address is in exactly

@@ -6,13 +6,13 @@ import (
 	v1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 
 	"proa/controller"
 	"proa/controller/servicepods"
+	"proa/controller/slicecontrol"
 )
 
 const workers = 5
@@ -110,7 +110,7 @@ func (c *endpointSlices) reconcile(ctx context.Context, key controller.Key) (con
 	if err != nil {
 		return controller.Done, err
 	}
-	return controller.Done, c.apply(ctx, key, decide(svc, pods, is, c.zone))
+	return controller.Done, slicecontrol.Apply(ctx, c.env.Client.DiscoveryV1(), c.expect, key, decide(svc, pods, is, c.zone).Plan)
 }
 
 func (c *endpointSlices) zone(node string) string {
@@ -119,29 +119,4 @@ func (c *endpointSlices) zone(node string) string {
 		return ""
 	}
 	return n.Labels[v1.LabelTopologyZone]
-}
-
-func (c *endpointSlices) apply(ctx context.Context, key controller.Key, p plan) error {
-	client := c.env.Client.DiscoveryV1().EndpointSlices(key.Namespace)
-	for _, s := range p.create {
-		c.expect.ExpectCreations(key, 1)
-		if _, err := client.Create(ctx, s, metav1.CreateOptions{}); err != nil {
-			c.expect.CreationObserved(key)
-			if apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause) {
-				return nil
-			}
-			return err
-		}
-	}
-	for _, s := range p.update {
-		if _, err := client.Update(ctx, s, metav1.UpdateOptions{}); err != nil {
-			return err
-		}
-	}
-	for _, s := range p.remove {
-		if err := client.Delete(ctx, s.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &s.UID}}); err != nil && !apierrors.IsNotFound(err) {
-			return err
-		}
-	}
-	return nil
 }

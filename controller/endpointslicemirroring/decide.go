@@ -12,6 +12,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"proa/controller/slicecontrol"
 )
 
 // managedBy marks the slices that are this controller's.
@@ -22,11 +24,6 @@ const maxEndpoints = 1000
 
 // leaderAnnotation marks Endpoints that are a lock and not a list of addresses.
 const leaderAnnotation = "control-plane.alpha.kubernetes.io/leader"
-
-// plan is what is to be done with the slices of one Endpoints object.
-type plan struct {
-	create, update, remove []*discoveryv1.EndpointSlice
-}
 
 // mirrors tells whether Endpoints are to be mirrored. svc is nil where there is
 // no service of their name.
@@ -44,7 +41,7 @@ func mirrors(ep *v1.Endpoints, svc *v1.Service) bool {
 // decide compares the slices with the Endpoints that they mirror; ep is nil where
 // there is nothing to mirror. The slices are shared; those to be updated are
 // copies.
-func decide(ep *v1.Endpoints, is []*discoveryv1.EndpointSlice) plan {
+func decide(ep *v1.Endpoints, is []*discoveryv1.EndpointSlice) slicecontrol.Plan {
 	var want []*discoveryv1.EndpointSlice
 	if ep != nil {
 		want = wanted(ep)
@@ -54,11 +51,11 @@ func decide(ep *v1.Endpoints, is []*discoveryv1.EndpointSlice) plan {
 		k := keyOf(s)
 		left[k] = append(left[k], s)
 	}
-	var p plan
+	var p slicecontrol.Plan
 	for _, w := range want {
 		k := keyOf(w)
 		if len(left[k]) == 0 {
-			p.create = append(p.create, w)
+			p.Create = append(p.Create, w)
 			continue
 		}
 		has := left[k][0]
@@ -66,11 +63,11 @@ func decide(ep *v1.Endpoints, is []*discoveryv1.EndpointSlice) plan {
 		if !same(has, w) {
 			next := has.DeepCopy()
 			next.Labels, next.Annotations, next.OwnerReferences, next.Endpoints = w.Labels, w.Annotations, w.OwnerReferences, w.Endpoints
-			p.update = append(p.update, next)
+			p.Update = append(p.Update, next)
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(left)) {
-		p.remove = append(p.remove, left[k]...)
+		p.Remove = append(p.Remove, left[k]...)
 	}
 	return p
 }

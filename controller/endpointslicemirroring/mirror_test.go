@@ -76,31 +76,31 @@ func TestDecide(t *testing.T) {
 	}
 	first := decide(ep, nil)
 	want := []string{"IPv480 10.0.0.2=true 10.0.0.3=false 10.0.0.4=true", "IPv481 10.0.0.2=false", "IPv680 2001:db8::2=true"}
-	if got := show(first.create); !slices.Equal(got, want) || len(first.update)+len(first.remove) > 0 {
+	if got := show(first.Create); !slices.Equal(got, want) || len(first.Update)+len(first.Remove) > 0 {
 		t.Fatalf("got %q", got)
 	}
-	s := first.create[0]
+	s := first.Create[0]
 	if s.Labels["a"] != "b" || s.Labels[discoveryv1.LabelServiceName] != "e" || s.Labels[discoveryv1.LabelManagedBy] != managedBy ||
 		len(s.Annotations) != 1 || s.Annotations["c"] != "d" || s.OwnerReferences[0].Kind != "Endpoints" {
 		t.Errorf("metadata %+v", s.ObjectMeta)
 	}
-	for i, s := range first.create {
+	for i, s := range first.Create {
 		s.Name = fmt.Sprint("s", i)
 	}
-	if p := decide(ep, first.create); len(p.create)+len(p.update)+len(p.remove) > 0 {
+	if p := decide(ep, first.Create); len(p.Create)+len(p.Update)+len(p.Remove) > 0 {
 		t.Errorf("the second time: %+v", p)
 	}
 	next := ep.DeepCopy()
 	next.Subsets = next.Subsets[:2]
 	next.Subsets[0].NotReadyAddresses = nil
-	p := decide(next, first.create)
-	if got := show(p.update); !slices.Equal(got, []string{"s0IPv480 10.0.0.2=true 10.0.0.4=true"}) {
+	p := decide(next, first.Create)
+	if got := show(p.Update); !slices.Equal(got, []string{"s0IPv480 10.0.0.2=true 10.0.0.4=true"}) {
 		t.Errorf("updated: %q", got)
 	}
-	if got := show(p.remove); !slices.Equal(got, []string{"s1IPv481 10.0.0.2=false"}) || len(p.create) > 0 {
-		t.Errorf("removed: %q, created %d", got, len(p.create))
+	if got := show(p.Remove); !slices.Equal(got, []string{"s1IPv481 10.0.0.2=false"}) || len(p.Create) > 0 {
+		t.Errorf("removed: %q, created %d", got, len(p.Create))
 	}
-	if p := decide(nil, first.create); len(p.remove) != 3 || len(p.create)+len(p.update) > 0 {
+	if p := decide(nil, first.Create); len(p.Remove) != 3 || len(p.Create)+len(p.Update) > 0 {
 		t.Errorf("nothing to mirror: %+v", p)
 	}
 }
@@ -112,8 +112,8 @@ func TestDecideIsBounded(t *testing.T) {
 		many = append(many, v1.EndpointAddress{IP: fmt.Sprintf("10.0.%d.%d", i/250, i%250)})
 	}
 	p := decide(&v1.Endpoints{Subsets: []v1.EndpointSubset{subset(80, many[:5], many), subset(80, many[2000:2010], nil)}}, nil)
-	if len(p.create) != 2 || len(p.create[0].Endpoints) != maxEndpoints || len(p.create[1].Endpoints) != 10 || !*p.create[0].Endpoints[4].Conditions.Ready {
-		t.Errorf("%d slices", len(p.create))
+	if len(p.Create) != 2 || len(p.Create[0].Endpoints) != maxEndpoints || len(p.Create[1].Endpoints) != 10 || !*p.Create[0].Endpoints[4].Conditions.Ready {
+		t.Errorf("%d slices", len(p.Create))
 	}
 }
 

@@ -15,10 +15,11 @@ const DefaultGracePeriod = 50 * time.Second
 // startupGracePeriod is that of a node that has never said anything.
 const startupGracePeriod = 60 * time.Second
 
-// health is the last sign of life of a node, on this machine's clock.
+// health is the last sign of life of a node.
 type health struct {
-	renewed metav1.MicroTime // as the lease says
-	seen    time.Time        // when that was seen
+	renewed   metav1.MicroTime // as the lease says
+	heartbeat metav1.Time      // as the status says
+	seen      time.Time        // when the later of the two was seen, on this machine's clock
 }
 
 // plan is what one look at a node leads to.

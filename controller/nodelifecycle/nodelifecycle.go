@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -53,6 +54,7 @@ func newController(env controller.Env, grace time.Duration) (controller.Controll
 			delete(c.health, n.Name)
 			return nil
 		}
+		c.spoke(n)
 		return []string{n.Name}
 	}); err != nil {
 		return nil, err
@@ -67,19 +69,39 @@ func newController(env controller.Env, grace time.Duration) (controller.Controll
 // Run implements controller.Controller.
 func (c *lifecycle) Run(ctx context.Context) error { return c.loop.Run(ctx) }
 
-// renewed takes note of a sign of life. Only a node that was given up has to be
-// looked at for it; the others are looked at when their lease runs out.
-func (c *lifecycle) renewed(_, l *coordinationv1.Lease, deleted bool) []string {
-	if l.Namespace != v1.NamespaceNodeLease || deleted || l.Spec.RenewTime == nil {
-		return nil
+// spoke takes note of a status that the node's agent has written.
+func (c *lifecycle) spoke(n *v1.Node) {
+	if ready := condition(n.Status.Conditions, v1.NodeReady); ready != nil {
+		c.alive(n.Name, func(h *health) bool {
+			news := !h.heartbeat.Equal(&ready.LastHeartbeatTime)
+			h.heartbeat = ready.LastHeartbeatTime
+			return news
+		})
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	h, known := c.health[l.Name]
-	if !known || h.renewed.Before(l.Spec.RenewTime) {
-		c.health[l.Name] = health{renewed: *l.Spec.RenewTime, seen: c.env.Clock.Now()}
+}
+
+// renewed takes note of a lease. Only a node that was given up has to be looked at
+// for it; the others are looked at when their lease runs out.
+func (c *lifecycle) renewed(_, l *coordinationv1.Lease, deleted bool) []string {
+	if l.Namespace == v1.NamespaceNodeLease && !deleted && l.Spec.RenewTime != nil {
+		c.alive(l.Name, func(h *health) bool {
+			news := !h.renewed.Equal(l.Spec.RenewTime) // a clock may be set back
+			h.renewed = *l.Spec.RenewTime
+			return news
+		})
 	}
 	return nil
+}
+
+// alive notes a sign of life if it is news.
+func (c *lifecycle) alive(node string, sign func(*health) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h, known := c.health[node]
+	if news := sign(&h); news || !known {
+		h.seen = c.env.Clock.Now()
+	}
+	c.health[node] = h
 }
 
 func (c *lifecycle) lastSeen(node string, now time.Time) health {
@@ -112,10 +134,9 @@ func (c *lifecycle) reconcile(ctx context.Context, name string) (controller.Resu
 	}
 	again := p.again
 	evict := false
+	var unmarked error
 	if p.execute != nil {
-		if err := c.markPods(ctx, n, now); err != nil {
-			return controller.Done, err
-		}
+		unmarked = c.markPods(ctx, n, now)
 		if !has(n.Spec.Taints, p.execute) {
 			var wait time.Duration
 			if evict, wait = c.mayEvict(n, now); !evict && (again == 0 || wait < again) {
@@ -127,6 +148,9 @@ func (c *lifecycle) reconcile(ctx context.Context, name string) (controller.Resu
 		if err := c.writeTaints(ctx, n, list); err != nil {
 			return controller.Done, err
 		}
+	}
+	if unmarked != nil {
+		return controller.Done, unmarked
 	}
 	if again > 0 {
 		return controller.Again(again), nil
@@ -167,12 +191,13 @@ func (c *lifecycle) writeTaints(ctx context.Context, n *v1.Node, list []v1.Taint
 }
 
 // markPods makes the pods of a node that is not ready not ready themselves, so
-// that services stop sending to them.
+// that services stop sending to them. An error of one keeps it from no other.
 func (c *lifecycle) markPods(ctx context.Context, n *v1.Node, now time.Time) error {
 	pods, err := c.pods.List(labels.Everything())
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, pod := range pods {
 		if pod.Spec.NodeName != n.Name || !podstate.Ready(pod) {
 			continue
@@ -181,12 +206,12 @@ func (c *lifecycle) markPods(ctx context.Context, n *v1.Node, now time.Time) err
 		cond := podstate.Condition(next, v1.PodReady)
 		cond.Status, cond.Reason, cond.LastTransitionTime = v1.ConditionFalse, "NodeNotReady", metav1.NewTime(now)
 		if _, err := c.env.Client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{}); err != nil {
-			if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-				continue
+			if !apierrors.IsNotFound(err) {
+				errs = append(errs, err)
 			}
-			return err
+			continue
 		}
 		c.env.Events.Eventf(pod, v1.EventTypeWarning, "NodeNotReady", "Node is not ready")
 	}
-	return nil
+	return errors.Join(errs...)
 }

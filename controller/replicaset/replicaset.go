@@ -2,6 +2,7 @@ package replicaset
 
 import (
 	"context"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -54,16 +55,7 @@ func (c *replicaSets) setsOf(old, pod *v1.Pod, deleted bool) []controller.Key {
 // candidates are the sets that would adopt an orphan.
 func (c *replicaSets) candidates(pod *v1.Pod) []controller.Key {
 	sets, err := c.kind.all(pod.Namespace)
-	if err != nil {
-		return nil
-	}
-	var keys []controller.Key
-	for _, s := range sets {
-		if s.selector.Matches(labels.Set(pod.Labels)) {
-			keys = append(keys, controller.Key{Namespace: s.GetNamespace(), Name: s.GetName()})
-		}
-	}
-	return keys
+	return controller.Keys(slices.DeleteFunc(sets, func(s *set) bool { return !s.selector.Matches(labels.Set(pod.Labels)) }), err)
 }
 
 func (c *replicaSets) reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
@@ -76,16 +77,7 @@ func (c *statefulSets) Run(ctx context.Context) error { return c.loop.Run(ctx) }
 // candidates are the sets that would adopt an orphan.
 func (c *statefulSets) candidates(pod *v1.Pod) []controller.Key {
 	sets, err := c.sets.GetPodStatefulSets(pod)
-	if err != nil {
-		return nil // there are none
-	}
-	var keys []controller.Key
-	for _, s := range sets {
-		if ordinal(s, pod) >= 0 {
-			keys = append(keys, controller.Key{Namespace: s.Namespace, Name: s.Name})
-		}
-	}
-	return keys
+	return controller.Keys(slices.DeleteFunc(sets, func(s *appsv1.StatefulSet) bool { return ordinal(s, pod) < 0 }), err)
 }
 
 func (c *statefulSets) reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
