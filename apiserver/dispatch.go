@@ -8,12 +8,22 @@ import (
 	"proa/apiserver/request"
 	"proa/apiserver/respond"
 	"proa/apiserver/rest"
+	"proa/auth"
 	"proa/resource"
 	"proa/version"
 )
 
 // dispatch sends a request to what answers it.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, c *request.Call) error {
+	if s.config.Aggregator != nil {
+		if h := s.config.Aggregator.Handler(c.Path); h != nil {
+			if c.Begun != nil {
+				c.Begun() // how a watch goes on there is not known here
+			}
+			h.ServeHTTP(w, r.WithContext(auth.WithUser(r.Context(), c.User)))
+			return nil
+		}
+	}
 	if c.IsResource {
 		m, ok := s.match(r, c)
 		if !ok {

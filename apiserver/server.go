@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"proa/admission"
+	"proa/apiserver/aggregator"
 	"proa/apiserver/connect"
 	"proa/apiserver/discovery"
 	"proa/apiserver/fairness"
@@ -70,6 +71,8 @@ type Config struct {
 	// Fairness shares out the server among requests from the wire. Nil: they are
 	// bounded by MaxReads and MaxWrites.
 	Fairness *fairness.Fairness
+	// Aggregator makes other servers part of this one; may be nil.
+	Aggregator *aggregator.Aggregator
 	// MaxReads and MaxWrites are how many requests may be in flight (400 and
 	// 200); requests of system:masters and from this process do not count.
 	MaxReads, MaxWrites int
@@ -147,6 +150,9 @@ func New(c Config) (*Server, error) {
 	s.limits = newLimits(c.MaxReads, c.MaxWrites, s.metrics)
 	s.promhttp = promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{})
 	s.discovery = &discovery.Handler{Table: c.Table, Address: c.Address}
+	if c.Aggregator != nil {
+		s.discovery.Remotes = c.Aggregator.Remotes
+	}
 	s.health = s.checks()
 	s.api = (&rest.API{
 		Table: c.Table, Hub: c.Hub, Admission: c.Admission, Authorizer: c.Authorizer, Allocators: c.Allocators,

@@ -18,6 +18,7 @@ import (
 
 	admissionbuiltin "proa/admission/builtin"
 	"proa/apiserver"
+	"proa/apiserver/aggregator"
 	"proa/apiserver/callout"
 	"proa/apiserver/crds"
 	"proa/apiserver/fairness"
@@ -48,6 +49,7 @@ type api struct {
 	// services are the ranges of cluster IPs that it is configured with.
 	services   []netip.Prefix
 	priorities *fairness.Fairness
+	aggregator *aggregator.Aggregator
 	log        *slog.Logger
 }
 
@@ -149,6 +151,14 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		return nil, fmt.Errorf("OpenAPI: %w", err)
 	}
 	p.run("OpenAPI", func(ctx context.Context) error { docs.Run(ctx); return nil })
+	front, err := c.authority.Leaf(pki.FrontProxyClient())
+	if err != nil {
+		return nil, fmt.Errorf("client certificate of a front proxy: %w", err)
+	}
+	others := aggregator.New(aggregator.Config{
+		Table: table, Hub: hub, Services: who.Objects, Certificate: front.Certificate, Log: c.log,
+		Now: func() metav1.Time { return metav1.NewTime(c.clock.Now()) },
+	})
 	priorities := fairness.New(fairness.Config{Total: seats, Log: c.log})
 	p.run("priority and fairness", func(ctx context.Context) error { priorities.Run(ctx); return nil })
 	server, err := apiserver.New(apiserver.Config{
@@ -160,6 +170,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		Profiling:     c.profiling,
 		Fairness:      priorities,
 		Sync:          definitions.Sync,
+		Aggregator:    others,
 		Connects:      registry,
 		Mounts: append(discoveryMounts(who.Discovery),
 			apiserver.Mount{Prefix: "/openapi", Handler: docs, Paths: []string{"/openapi/v2", "/openapi/v3"}}),
@@ -181,7 +192,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	p.run("custom resource controllers", loops.Run)
 	if c.listener == nil {
 		p.run("API server", func(ctx context.Context) error { <-ctx.Done(); server.Drain(); return nil })
-		return &api{server: server, hub: hub, table: table, services: ranges, priorities: priorities, log: c.log}, nil
+		return &api{server: server, hub: hub, table: table, services: ranges, priorities: priorities, aggregator: others, log: c.log}, nil
 	}
 	p.run("API server", func(ctx context.Context) error { return server.Serve(ctx, c.listener) })
 	if c.outer != nil {
@@ -191,7 +202,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address of the API server: %w", err)
 	}
-	return &api{server: server, hub: hub, table: table, address: a, services: ranges, priorities: priorities, log: c.log}, nil
+	return &api{server: server, hub: hub, table: table, address: a, services: ranges, priorities: priorities, aggregator: others, log: c.log}, nil
 }
 
 // apiserverUser is the API server itself, to itself.

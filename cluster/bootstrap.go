@@ -8,11 +8,13 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"proa/admission/priority"
 	"proa/apiserver/fairness"
 	"proa/apiserver/health"
+	"proa/apiserver/local"
 	"proa/auth/rbac/bootstrap"
 	"proa/network/ipalloc"
 	"proa/pki"
@@ -76,6 +78,11 @@ func (b *bootstrapping) ensure(ctx context.Context, p *parts, a *api, c kubernet
 		Levels:  a.definition("flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations"),
 	}
 	p.run("flow schemas and priority levels", priorities.Run)
+	untyped, err := dynamic.NewForConfig(local.Config(a.server.Handler(), apiserverUser(), "proa"))
+	if err != nil {
+		return err
+	}
+	p.run("API services", func(ctx context.Context) error { return a.aggregator.Run(ctx, untyped) })
 	return nil
 }
 

@@ -12,31 +12,30 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 
+	"proa/apiserver/aggregator"
 	"proa/resource"
+	"proa/resource/apiregistration"
 )
 
-// order of groups, as upstream prioritises them: kubectl resolves a short name
-// to the first group that has it.
-var order = []string{
-	"", "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io",
-	"autoscaling", "batch", "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io",
-	"storage.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io",
-	"coordination.k8s.io", "node.k8s.io", "discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io",
-}
+// place is where a version stands among others: how its group is preferred, and
+// how it is within the group, where somebody has said.
+type place struct{ group, version int32 }
 
-func rank(group string) int {
-	if i := slices.Index(order, group); i >= 0 {
-		return i
-	}
-	return len(order)
-}
-
-// build makes all documents of a state of the table.
-func build(v *resource.View) *documents {
+// build makes all documents of a state of the table, and of what other servers
+// serve.
+func build(v *resource.View, remotes *aggregator.Remotes) *documents {
 	d := &documents{byGroup: map[string]*metav1.APIGroup{}, byVersion: map[schema.GroupVersion]*metav1.APIResourceList{}}
 	aggregated := map[schema.GroupVersion][]apidiscoveryv2.APIResourceDiscovery{}
 	var groups []string
 	versions := map[string][]string{}
+	places, stale := map[schema.GroupVersion]place{}, map[schema.GroupVersion]bool{}
+	add := func(gv schema.GroupVersion, group, version int32) {
+		if versions[gv.Group] == nil {
+			groups = append(groups, gv.Group)
+		}
+		versions[gv.Group] = append(versions[gv.Group], gv.Version)
+		places[gv] = place{group, version}
+	}
 	defs := slices.Clone(v.Definitions)
 	slices.SortStableFunc(defs, func(a, b *resource.Definition) int { return strings.Compare(a.Plural, b.Plural) })
 	for _, def := range defs {
@@ -47,34 +46,50 @@ func build(v *resource.View) *documents {
 			if list == nil {
 				list = &metav1.APIResourceList{GroupVersion: gv.String()}
 				d.byVersion[gv] = list
-				if versions[gv.Group] == nil {
-					groups = append(groups, gv.Group)
-				}
-				versions[gv.Group] = append(versions[gv.Group], gv.Version)
+				group, version := apiregistration.Priorities(gv)
+				add(gv, group, version)
 			}
 			list.APIResources = append(list.APIResources, resources(def, s)...)
 			aggregated[gv] = append(aggregated[gv], discovered(def, s))
 		}
 	}
-	slices.SortFunc(groups, func(a, b string) int {
-		if c := cmp.Compare(rank(a), rank(b)); c != 0 {
-			return c
+	if remotes != nil {
+		for _, r := range remotes.Versions {
+			if _, local := places[r.GroupVersion]; !local {
+				add(r.GroupVersion, r.GroupPriority, r.VersionPriority)
+			}
+			delete(d.byVersion, r.GroupVersion) // it is not this server's to tell
+			aggregated[r.GroupVersion], stale[r.GroupVersion] = r.Resources, !r.Current
+			d.elsewhere = append(d.elsewhere, r.GroupVersion)
 		}
-		return strings.Compare(a, b)
+	}
+	preferred := func(group string) (p int32) {
+		for _, ver := range versions[group] {
+			p = max(p, places[schema.GroupVersion{Group: group, Version: ver}].group)
+		}
+		return p
+	}
+	slices.SortFunc(groups, func(a, b string) int {
+		return cmp.Or(cmp.Compare(preferred(b), preferred(a)), strings.Compare(a, b))
 	})
 	d.core, d.named = &apidiscoveryv2.APIGroupDiscoveryList{}, &apidiscoveryv2.APIGroupDiscoveryList{}
 	for _, g := range groups {
 		vs := versions[g]
-		// Newest and most stable first.
-		slices.SortFunc(vs, func(a, b string) int { return version.CompareKubeAwareVersionStrings(b, a) })
+		// As preferred, then the newest and most stable first.
+		slices.SortFunc(vs, func(a, b string) int {
+			x, y := places[schema.GroupVersion{Group: g, Version: a}], places[schema.GroupVersion{Group: g, Version: b}]
+			return cmp.Or(cmp.Compare(y.version, x.version), version.CompareKubeAwareVersionStrings(b, a))
+		})
 		group := &metav1.APIGroup{Name: g}
 		agg := apidiscoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: g}}
 		for _, ver := range vs {
 			gv := schema.GroupVersion{Group: g, Version: ver}
 			group.Versions = append(group.Versions, metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: ver})
-			agg.Versions = append(agg.Versions, apidiscoveryv2.APIVersionDiscovery{
-				Version: ver, Resources: aggregated[gv], Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent,
-			})
+			freshness := apidiscoveryv2.DiscoveryFreshnessCurrent
+			if stale[gv] {
+				freshness = apidiscoveryv2.DiscoveryFreshnessStale
+			}
+			agg.Versions = append(agg.Versions, apidiscoveryv2.APIVersionDiscovery{Version: ver, Resources: aggregated[gv], Freshness: freshness})
 		}
 		group.PreferredVersion = group.Versions[0]
 		if g == "" {

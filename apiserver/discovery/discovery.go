@@ -4,6 +4,7 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"proa/apiserver/aggregator"
 	"proa/apiserver/codec"
 	"proa/apiserver/negotiate"
 	"proa/apiserver/respond"
@@ -26,10 +28,13 @@ type Handler struct {
 	// Address returns what /api tells as the address of the server, for the
 	// client at the given one. It may be nil.
 	Address func(r *http.Request) string
+	// Remotes are the versions that other servers serve. It may be nil.
+	Remotes func() *aggregator.Remotes
 
-	mu    sync.Mutex
-	view  *resource.View
-	built *documents
+	mu      sync.Mutex
+	view    *resource.View
+	remotes *aggregator.Remotes
+	built   *documents
 }
 
 // documents are all answers for one state of the table.
@@ -41,14 +46,21 @@ type documents struct {
 	named     *apidiscoveryv2.APIGroupDiscoveryList
 	coreTag   string
 	namedTag  string
+	// elsewhere are the versions that other servers serve.
+	elsewhere []schema.GroupVersion
 }
 
 func (h *Handler) documents() *documents {
 	v := h.Table.View()
+	var remotes *aggregator.Remotes
+	if h.Remotes != nil {
+		remotes = h.Remotes()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.view != v {
-		h.view, h.built = v, build(v)
+	if h.view != v || h.remotes != remotes {
+		h.view, h.remotes = v, remotes
+		h.built = build(v, remotes)
 	}
 	return h.built
 }
@@ -90,7 +102,7 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) bool {
 func (h *Handler) Paths() []string {
 	d := h.documents()
 	out := []string{"/api", "/apis"}
-	for gv := range d.byVersion {
+	for _, gv := range slices.AppendSeq(slices.Clone(d.elsewhere), maps.Keys(d.byVersion)) {
 		if gv.Group == "" {
 			out = append(out, "/api/"+gv.Version)
 		} else {

@@ -61,7 +61,7 @@ func TestAggregated(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &all); err != nil {
 		t.Fatal(err)
 	}
-	if all.Kind != "APIGroupDiscoveryList" || all.APIVersion != "apidiscovery.k8s.io/v2" || len(all.Items) == 0 || all.Items[0].Name != "apps" {
+	if all.Kind != "APIGroupDiscoveryList" || all.APIVersion != "apidiscovery.k8s.io/v2" || len(all.Items) == 0 || all.Items[0].Name != "apiregistration.k8s.io" || all.Items[1].Name != "apps" {
 		t.Errorf("%+v", all.TypeMeta)
 	}
 	if ct := w.Header().Get("Content-Type"); ct != "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList" {

@@ -3,6 +3,8 @@ package managed
 import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/util/managedfields"
+
+	"proa/resource/apiregistration"
 )
 
 // StandardTypes is the converter for every kind that has a Go type.
@@ -14,5 +16,9 @@ func StandardTypes() managedfields.TypeConverter {
 			"CustomResourceDefinitionStatus.conditions": {"type"},
 			"JSONSchemaProps.x-kubernetes-validations":  {"rule"},
 		},
+	}, Extra{
+		Kind:   apiregistration.SchemeGroupVersion.WithKind("APIService"),
+		Object: &apiregistration.APIService{},
+		Keyed:  map[string][]string{"APIServiceStatus.conditions": {"type"}},
 	})
 }

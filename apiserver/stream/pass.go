@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"proa/apiserver/backend"
 	"proa/apiserver/connect"
 )
 
@@ -218,10 +219,7 @@ func (s *streams) pass(w http.ResponseWriter, r *http.Request, u *url.URL, t htt
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.Out.URL = u
 			pr.Out.Host = u.Host
-			for _, h := range credentials {
-				pr.Out.Header.Del(h)
-			}
-			dropBearer(pr.Out.Header)
+			backend.DropCredentials(pr.Out.Header)
 		},
 		ModifyResponse: check,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -230,32 +228,6 @@ func (s *streams) pass(w http.ResponseWriter, r *http.Request, u *url.URL, t htt
 	}
 	p.ServeHTTP(w, r)
 	return nil
-}
-
-// credentials of the client, which nobody behind this server is to see.
-var credentials = []string{
-	"Authorization", "Impersonate-User", "Impersonate-Uid", "Impersonate-Group",
-	"X-Remote-User", "X-Remote-Uid", "X-Remote-Group",
-}
-
-// dropBearer removes a token that a browser sends as a WebSocket protocol, and
-// the extra fields of impersonation.
-func dropBearer(h http.Header) {
-	const bearer = "base64url.bearer.authorization.k8s.io."
-	if v := h.Values("Sec-Websocket-Protocol"); len(v) > 0 {
-		var keep []string
-		for _, p := range strings.Split(strings.Join(v, ","), ",") {
-			if p = strings.TrimSpace(p); p != "" && !strings.HasPrefix(p, bearer) {
-				keep = append(keep, p)
-			}
-		}
-		h.Set("Sec-Websocket-Protocol", strings.Join(keep, ", "))
-	}
-	for k := range h {
-		if strings.HasPrefix(k, "Impersonate-Extra-") || strings.HasPrefix(k, "X-Remote-Extra-") {
-			h.Del(k)
-		}
-	}
 }
 
 // refuse answers for a backend that could not be reached, or answered badly.

@@ -6,6 +6,7 @@ import (
 	"proa/resource"
 	"proa/resource/admissionregistration"
 	"proa/resource/apiextensions"
+	"proa/resource/apiregistration"
 	"proa/resource/apps"
 	"proa/resource/authentication"
 	"proa/resource/authorization"
@@ -31,6 +32,7 @@ func Definitions() []*resource.Definition {
 	return slices.Concat(
 		core.Rows(),
 		apiextensions.Rows(),
+		apiregistration.Rows(),
 		apps.Rows(),
 		authentication.Rows(),
 		authorization.Rows(),

@@ -26,6 +26,7 @@ var prefixes = map[string]string{
 	"services":               "services/specs",
 
 	"customresourcedefinitions.apiextensions.k8s.io": "apiextensions.k8s.io/customresourcedefinitions",
+	"apiservices.apiregistration.k8s.io":             "apiregistration.k8s.io/apiservices",
 
 	"controllerrevisions.apps": "controllerrevisions",
 	"daemonsets.apps":          "daemonsets",

@@ -1,18 +1,16 @@
 package resourcetest
 
 import (
-	"bytes"
 	"fmt"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/util/diff"
-	"k8s.io/client-go/kubernetes/scheme"
 
 	"proa/auth"
+	"proa/cache/codec"
 	"proa/resource"
 )
 
@@ -174,18 +172,15 @@ func checkStorage(t *testing.T, d *resource.Definition, o resource.Object) {
 // stored is an object as it comes back from storage.
 func stored(t *testing.T, d *resource.Definition, o resource.Object) resource.Object {
 	t.Helper()
-	codec := protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)
-	o = copyOf(o)
-	o.GetObjectKind().SetGroupVersionKind(d.GroupVersionKind())
-	var b bytes.Buffer
-	if err := codec.Encode(o, &b); err != nil {
-		t.Fatalf("%s: %v", d.GroupResource(), err)
-	}
-	back, _, err := codec.Decode(b.Bytes(), nil, d.New())
+	b, err := codec.Storage{}.Encode(d, o)
 	if err != nil {
 		t.Fatalf("%s: %v", d.GroupResource(), err)
 	}
-	return back.(resource.Object)
+	back, err := codec.Storage{}.Decode(d, b)
+	if err != nil {
+		t.Fatalf("%s: %v", d.GroupResource(), err)
+	}
+	return back
 }
 
 func checkVersions(t *testing.T, d *resource.Definition, o resource.Object) {
