@@ -173,7 +173,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		Aggregator:    others,
 		Connects:      registry,
 		Mounts: append(discoveryMounts(who.Discovery),
-			apiserver.Mount{Prefix: "/openapi", Handler: docs, Paths: []string{"/openapi/v2", "/openapi/v3"}}),
+			apiserver.Mount{Prefix: "/openapi", Handler: others.OpenAPI(docs), Paths: []string{"/openapi/v2", "/openapi/v3"}}),
 		Livez: []health.Check{{Name: "etcd", Check: func(r *http.Request) error {
 			ctx, cancel := context.WithTimeout(r.Context(), storeCheck)
 			defer cancel()

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/kube-openapi/pkg/handler3"
 
 	"proa/apiserver/backend"
 	"proa/auth/source"
@@ -72,6 +73,8 @@ type Remote struct {
 	// answers now.
 	Resources []apidiscoveryv2.APIResourceDiscovery
 	Current   bool
+	// document is where the server describes the version in OpenAPI.
+	document handler3.OpenAPIV3DiscoveryGroupVersion
 }
 
 // New makes an aggregator.
@@ -98,8 +101,8 @@ func New(c Config) *Aggregator {
 // Remotes are the versions that other servers serve now.
 func (a *Aggregator) Remotes() *Remotes { return a.remotes.Load() }
 
-// Handler returns who answers a path for this server, or nil where it answers
-// itself. user is who asks.
+// Handler returns who answers a path for this server, as the user of the
+// request's context, or nil where it answers itself.
 func (a *Aggregator) Handler(path string) http.Handler {
 	r := a.remotes.Load()
 	if len(r.by) == 0 {
@@ -112,8 +115,9 @@ func (a *Aggregator) Handler(path string) http.Handler {
 	return s
 }
 
-// versionOf is the version of a group that a path is below.
+// versionOf is the version of a group that a path is below, or describes.
 func versionOf(path string) schema.GroupVersion {
+	path = strings.TrimPrefix(path, OpenAPIPath)
 	parts := strings.SplitN(strings.TrimPrefix(path, "/"), "/", 4)
 	switch {
 	case len(parts) >= 3 && parts[0] == "apis":
@@ -260,7 +264,7 @@ func (a *Aggregator) publish() {
 		o := s.object.Load()
 		next.Versions = append(next.Versions, Remote{
 			GroupVersion: gv, GroupPriority: o.Spec.GroupPriorityMinimum, VersionPriority: o.Spec.VersionPriority,
-			Resources: s.resources, Current: s.available.Load(),
+			Resources: s.resources, Current: s.available.Load(), document: s.described,
 		})
 	}
 	slices.SortFunc(next.Versions, func(a, b Remote) int { return strings.Compare(a.String(), b.String()) })

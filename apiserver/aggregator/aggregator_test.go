@@ -69,6 +69,12 @@ func newOther(t *testing.T) *other {
 			{Name: "boats/status", Namespaced: true, Kind: "Boat", Verbs: metav1.Verbs{"get"}},
 		}})
 	})
+	mux.HandleFunc("GET /openapi/v3", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, `{"paths":{"apis/ships.example.com/v1alpha1":{"serverRelativeURL":"/openapi/v3/apis/ships.example.com/v1alpha1?hash=ABC"},"apis/apps/v1":{"serverRelativeURL":"/evil"}}}`)
+	})
+	mux.HandleFunc("GET /openapi/v3/apis/ships.example.com/v1alpha1", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, `{"openapi":"3.0.0","info":{"title":"ships"}}`)
+	})
 	mux.HandleFunc("/apis/ships.example.com/v1alpha1/namespaces/default/boats", func(w http.ResponseWriter, r *http.Request) {
 		o.seen <- r.Header.Clone()
 		o.proof <- len(r.TLS.PeerCertificates) == 1 && r.TLS.PeerCertificates[0].Subject.CommonName == "front-proxy-client"
@@ -129,7 +135,13 @@ func start(t *testing.T, o *other) (*apitest.Env, dynamic.ResourceInterface) {
 			return netip.ParseAddrPort(o.Listener.Addr().String())
 		},
 	})
-	env := apitest.Start(t, apitest.WithTable(table), apitest.WithConfig(func(c *apiserver.Config) { c.Aggregator = a }))
+	env := apitest.Start(t, apitest.WithTable(table), apitest.WithConfig(func(c *apiserver.Config) {
+		c.Aggregator = a
+		own := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, `{"paths":{"apis/apps/v1":{"serverRelativeURL":"/openapi/v3/apis/apps/v1?hash=1"}}}`)
+		})
+		c.Mounts = append(c.Mounts, apiserver.Mount{Prefix: "/openapi", Handler: a.OpenAPI(own)})
+	}))
 	a.Hub, a.Services = env.Hub, source.New(env.Hub, table.View()) // which Run needs
 	client, err := dynamic.NewForConfig(env.Loopback(apitest.AdminUser))
 	if err != nil {
@@ -254,6 +266,15 @@ func TestAnotherServer(t *testing.T) {
 		return l.GroupVersion == "ships.example.com/v1alpha1" && len(l.APIResources) == 1 && l.APIResources[0].ShortNames[0] == "bt"
 	}) {
 		t.Errorf("discovery has %v", lists)
+	}
+
+	// OpenAPI: its own version only.
+	if _, text := get(apitest.AdminUser, "/openapi/v3"); !strings.Contains(text, `"apis/apps/v1":{"serverRelativeURL":"/openapi/v3/apis/apps/v1?hash=1"}`) ||
+		!strings.Contains(text, `"apis/ships.example.com/v1alpha1":{"serverRelativeURL":"/openapi/v3/apis/ships.example.com/v1alpha1?hash=ABC"}`) {
+		t.Errorf("the index of documents is %s", text)
+	}
+	if code, text := get(apitest.AdminUser, "/openapi/v3/apis/ships.example.com/v1alpha1?hash=ABC"); code != 200 || !strings.Contains(text, `"title":"ships"`) {
+		t.Errorf("%d %s", code, text)
 	}
 
 	// A watch comes as it goes.

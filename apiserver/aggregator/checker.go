@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/kube-openapi/pkg/handler3"
 	"k8s.io/utils/ptr"
 
 	"proa/auth"
@@ -52,7 +53,9 @@ type server struct {
 	// object is its API service, as last seen.
 	object    atomic.Pointer[apiregistration.APIService]
 	available atomic.Bool
-	resources []apidiscoveryv2.APIResourceDiscovery // guarded by a.mu
+	// What it serves, and where it describes that. Guarded by a.mu.
+	resources []apidiscoveryv2.APIResourceDiscovery
+	described handler3.OpenAPIV3DiscoveryGroupVersion
 	asked     chan struct{}
 	end       context.CancelFunc
 }
@@ -101,7 +104,11 @@ func (s *server) look(ctx context.Context, client dynamic.ResourceInterface) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.learn(found, condition.Status == metav1.ConditionTrue)
+		var described handler3.OpenAPIV3DiscoveryGroupVersion
+		if condition.Status == metav1.ConditionTrue {
+			described = s.document(ctx)
+		}
+		s.learn(found, described, condition.Status == metav1.ConditionTrue)
 		wait := checkInterval
 		if err := s.write(ctx, client, condition); err != nil && ctx.Err() == nil {
 			s.a.Log.Debug("the condition of an API service was not written; trying again", "name", s.object.Load().Name, "err", err)
@@ -127,14 +134,15 @@ func (s *server) look(ctx context.Context, client dynamic.ResourceInterface) {
 }
 
 // learn takes over what was found.
-func (s *server) learn(found []apidiscoveryv2.APIResourceDiscovery, available bool) {
+func (s *server) learn(found []apidiscoveryv2.APIResourceDiscovery, described handler3.OpenAPIV3DiscoveryGroupVersion, available bool) {
 	s.a.mu.Lock()
 	defer s.a.mu.Unlock()
-	if available && check.Equal(&found, &s.resources) && s.available.Load() || !available && !s.available.Load() {
+	known := check.Equal(&found, &s.resources) && described == s.described
+	if available == s.available.Load() && (known || !available) {
 		return
 	}
 	if available {
-		s.resources = found // those of one that does not answer are remembered
+		s.resources, s.described = found, described // those of one that does not answer are remembered
 	}
 	s.available.Store(available)
 	s.a.publish()

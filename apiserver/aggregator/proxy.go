@@ -15,6 +15,7 @@ import (
 
 	"proa/apiserver/backend"
 	"proa/auth"
+	"proa/auth/frontproxy"
 	"proa/resource/apiregistration"
 )
 
@@ -122,17 +123,17 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // identify says who asks, as a front proxy does.
 func identify(h http.Header, u *auth.User) {
-	h.Set("X-Remote-User", u.Name)
+	h.Set(frontproxy.UserHeader, u.Name)
 	if u.UID != "" {
-		h.Set("X-Remote-Uid", u.UID)
+		h.Set(frontproxy.UIDHeader, u.UID)
 	}
-	h.Del("X-Remote-Group")
+	h.Del(frontproxy.GroupHeader)
 	for _, g := range u.Groups {
-		h.Add("X-Remote-Group", g)
+		h.Add(frontproxy.GroupHeader, g)
 	}
 	for k, values := range u.Extra {
 		for _, v := range values {
-			h.Add("X-Remote-Extra-"+escape(k), v)
+			h.Add(frontproxy.ExtraPrefix+escape(k), v)
 		}
 	}
 }

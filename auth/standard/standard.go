@@ -21,6 +21,7 @@ import (
 	"proa/auth"
 	"proa/auth/anonymous"
 	"proa/auth/bootstraptoken"
+	"proa/auth/frontproxy"
 	"proa/auth/masters"
 	"proa/auth/node"
 	"proa/auth/rbac"
@@ -118,7 +119,7 @@ func New(c Config) (*Auth, error) {
 	}
 	a.Tokens = append(token.Union{verifier, bootstraptoken.New(a.Objects, c.Clock)}, c.Tokens...)
 	a.Authenticator = union.OrElse{
-		First: union.Authenticators{x509.New(c.PKI.Roots, c.Clock), token.Bearer{Tokens: a.Tokens}},
+		First: union.Authenticators{frontproxy.New(c.PKI.FrontProxyRoots, []string{pki.FrontProxyClient().CommonName}, c.Clock), x509.New(c.PKI.Roots, c.Clock), token.Bearer{Tokens: a.Tokens}},
 		Then:  anonymous.Authenticator{Paths: c.AnonymousPaths},
 	}
 	a.Authorizer = union.Authorizers{

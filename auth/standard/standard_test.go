@@ -60,7 +60,7 @@ func start(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, err := builtin.Chain(builtin.Config{Objects: a.Objects, Authorizer: a.Authorizer, Policy: a.Policy, Clock: clock.RealClock{}})
+	chain, err := builtin.Chain(builtin.Config{Table: table, Hub: hub, Objects: a.Objects, Authorizer: a.Authorizer, Policy: a.Policy, Clock: clock.RealClock{}})
 	if err != nil {
 		t.Fatal(err)
 	}
