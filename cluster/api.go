@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 	"k8s.io/utils/clock"
 
 	admissionbuiltin "proa/admission/builtin"
@@ -157,7 +158,8 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	}
 	others := aggregator.New(aggregator.Config{
 		Table: table, Hub: hub, Services: who.Objects, Certificate: front.Certificate, Log: c.log,
-		Now: func() metav1.Time { return metav1.NewTime(c.clock.Now()) },
+		Now:       func() metav1.Time { return metav1.NewTime(c.clock.Now()) },
+		Published: func(r *aggregator.Remotes) { docs.Merge(otherDocuments(p.context(), r)) },
 	})
 	priorities := fairness.New(fairness.Config{Total: seats, Log: c.log})
 	p.run("priority and fairness", func(ctx context.Context) error { priorities.Run(ctx); return nil })
@@ -203,6 +205,20 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		return nil, fmt.Errorf("address of the API server: %w", err)
 	}
 	return &api{server: server, hub: hub, table: table, address: a, services: ranges, priorities: priorities, aggregator: others, log: c.log}, nil
+}
+
+// otherDocuments are those of OpenAPI v2 of other servers that answer.
+func otherDocuments(ctx context.Context, r *aggregator.Remotes) []openapi.Other {
+	var out []openapi.Other
+	for _, v := range r.Versions {
+		if v.Current {
+			out = append(out, openapi.Other{
+				Prefix:   "/apis/" + v.String() + "/",
+				Document: func() (*spec.Swagger, error) { return r.Swagger(ctx, v.GroupVersion) },
+			})
+		}
+	}
+	return out
 }
 
 // apiserverUser is the API server itself, to itself.

@@ -7,5 +7,6 @@
 //	merge.go   what reflection cannot know (which lists are maps or sets, and
 //	           default values) from the schema by which server-side apply merges
 //	paths.go   the operations of every resource
+//	others.go  what other API servers serve, in the document of v2
 //	handler.go /openapi/v2 and /openapi/v3, through kube-openapi's handlers
 package openapi

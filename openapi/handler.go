@@ -32,12 +32,15 @@ type Handler struct {
 	known map[schema.GroupVersion][]resource.Match
 	// serial counts the documents that were made.
 	serial atomic.Uint64
+	// others are merged into v2; merged tells of a change.
+	others atomic.Pointer[[]Other]
+	merged chan struct{}
 }
 
 // New makes a handler. types is the converter of server-side apply; it is asked
 // for only when a document is.
 func New(table *resource.Table, types func() managedfields.TypeConverter) (*Handler, error) {
-	h := &Handler{table: table, mux: http.NewServeMux(), known: map[schema.GroupVersion][]resource.Match{}}
+	h := &Handler{table: table, mux: http.NewServeMux(), known: map[schema.GroupVersion][]resource.Match{}, merged: make(chan struct{}, 1)}
 	h.merge = sync.OnceValues(func() (*mergeSchema, error) {
 		// Of all kinds, one whose type carries the schema of all.
 		sample := &apiextensionsv1.CustomResourceDefinition{}
@@ -67,6 +70,7 @@ func (h *Handler) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-changed:
+		case <-h.merged:
 		}
 	}
 }
@@ -77,7 +81,9 @@ func (h *Handler) swagger(view *resource.View) cached.Value[*spec.Swagger] {
 		if err != nil {
 			return nil, "", err
 		}
-		return v2(view, m), h.tag(), nil
+		doc := v2(view, m)
+		h.mergeOthers(doc)
+		return doc, h.tag(), nil
 	}))
 }
 

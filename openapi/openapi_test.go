@@ -1,11 +1,17 @@
 package openapi
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"k8s.io/kube-openapi/pkg/validation/spec"
 
 	"proa/apiserver/managed"
 	"proa/resource/builtin"
@@ -134,6 +140,39 @@ func TestProtobuf(t *testing.T) {
 	} {
 		if body, typ := get(t, h, url, accept); len(body) < 1000 || !strings.Contains(typ, "protobuf") {
 			t.Errorf("%s: %d bytes of %s", url, len(body), typ)
+		}
+	}
+}
+
+// TestOthersAreMerged: what another server serves is in the document of v2, and
+// its types do not take the place of this server's.
+func TestOthersAreMerged(t *testing.T) {
+	t.Parallel()
+	h := newHandler(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { h.Run(ctx) })
+	defer func() { cancel(); running.Wait() }()
+	h.Merge([]Other{
+		{Prefix: "/apis/ships.example.com/v1/", Document: func() (*spec.Swagger, error) {
+			doc := &spec.Swagger{}
+			return doc, json.Unmarshal([]byte(`{"swagger":"2.0","info":{"title":"ships","version":"1"},"paths":{
+				"/apis/ships.example.com/v1/boats":{"get":{"operationId":"listBoats","responses":{"200":{"description":"OK","schema":{"$ref":"#/definitions/Boat"}}}}},
+				"/apis/apps/v1/deployments":{"get":{"operationId":"evil","responses":{"200":{"description":"OK","schema":{"$ref":"#/definitions/Other"}}}}}},
+				"definitions":{"Boat":{"type":"object"},"Other":{"type":"object"}}}`), doc)
+		}},
+		{Prefix: "/apis/none/v1/", Document: func() (*spec.Swagger, error) { return nil, errors.New("it does not answer") }},
+	})
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		body, _ := get(t, h, "/openapi/v2", "application/json")
+		if strings.Contains(string(body), `"/apis/ships.example.com/v1/boats"`) {
+			if !strings.Contains(string(body), `"Boat":`) || strings.Contains(string(body), `"Other":`) || strings.Contains(string(body), "evil") {
+				t.Error("more or less was merged than lies below the prefix")
+			}
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("it was not merged")
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -26,6 +27,7 @@ import (
 	"proa/cache"
 	"proa/resource"
 	"proa/resource/apiregistration"
+	"proa/resource/check"
 )
 
 // Config of an aggregator.
@@ -40,7 +42,10 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Resolve finds an endpoint of a service; that of package backend unless set.
 	Resolve func(ctx context.Context, namespace, name, port string) (netip.AddrPort, error)
-	Log     *slog.Logger
+	// Published is called with what other servers serve whenever that changes. It
+	// must not block. It may be nil.
+	Published func(*Remotes)
+	Log       *slog.Logger
 	// Now is the clock.
 	Now func() metav1.Time
 }
@@ -256,7 +261,7 @@ func (a *Aggregator) apply(ctx context.Context, client dynamic.ResourceInterface
 	return all, a.loaded
 }
 
-// publish shows what servers serve. a.mu is held.
+// publish shows what servers serve, where that has changed. a.mu is held.
 func (a *Aggregator) publish() {
 	next := &Remotes{by: map[schema.GroupVersion]*server{}}
 	for gv, s := range a.servers {
@@ -268,5 +273,16 @@ func (a *Aggregator) publish() {
 		})
 	}
 	slices.SortFunc(next.Versions, func(a, b Remote) int { return strings.Compare(a.String(), b.String()) })
+	if was := a.remotes.Load(); maps.Equal(was.by, next.by) && slices.EqualFunc(was.Versions, next.Versions, sameRemote) {
+		return
+	}
 	a.remotes.Store(next)
+	if a.Published != nil {
+		a.Published(next)
+	}
+}
+
+func sameRemote(a, b Remote) bool {
+	return a.GroupVersion == b.GroupVersion && a.GroupPriority == b.GroupPriority && a.VersionPriority == b.VersionPriority &&
+		a.Current == b.Current && a.document == b.document && check.Equal(&a.Resources, &b.Resources)
 }

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/kube-openapi/pkg/handler3"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
 // OpenAPIPath is where a server says what documents it has.
@@ -76,6 +79,18 @@ func (s *server) document(ctx context.Context) handler3.OpenAPIV3DiscoveryGroupV
 		return handler3.OpenAPIV3DiscoveryGroupVersion{} // it may not lead clients elsewhere
 	}
 	return d
+}
+
+// Swagger reads the document of OpenAPI v2 of the server of a version.
+func (r *Remotes) Swagger(ctx context.Context, gv schema.GroupVersion) (*spec.Swagger, error) {
+	s := r.by[gv]
+	if s == nil || !s.available.Load() {
+		return nil, errors.New("the server is not available")
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	doc := &spec.Swagger{}
+	return doc, s.get(ctx, "/openapi/v2", doc)
 }
 
 // recorded is an answer that is kept.
