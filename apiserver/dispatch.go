@@ -60,10 +60,10 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, c *request.Cal
 	return s.other(w, r)
 }
 
-// match finds what a request is for, also where it was defined a moment ago.
+// match finds what a request is for, as it is defined at this moment.
 func (s *Server) match(r *http.Request, c *request.Call) (resource.Match, bool) {
 	m, ok := s.config.Table.View().Resource(c.GroupVersionResource())
-	if !ok {
+	if !ok || m.Dynamic != nil {
 		s.sync(r)
 		m, ok = s.config.Table.View().Resource(c.GroupVersionResource())
 	}

@@ -33,12 +33,14 @@ type Definition struct {
 	Prefix        string
 	StoredAsJSON  bool
 	CleanUp       string
+	AnyFinalizer  bool
 	Verbs         []string
 	Virtual       bool
 
 	// Served lists the versions in which the objects are served. The first is
-	// the storage version.
+	// the storage version. Former are only read from the store.
 	Served []Served
+	Former []Served
 
 	CreateOnUpdate         bool
 	Settled                bool
@@ -173,7 +175,7 @@ func (r Row[T]) Define() *Definition {
 	d := &Definition{
 		Storage: r.Storage, Kind: r.Kind, Plural: r.Plural, Singular: r.Singular,
 		ShortNames: r.ShortNames, Categories: r.Categories, ClusterScoped: r.ClusterScoped,
-		Prefix: r.Prefix, StoredAsJSON: r.StoredAsJSON, CleanUp: r.CleanUp, Verbs: r.Verbs, Virtual: r.Virtual,
+		Prefix: r.Prefix, StoredAsJSON: r.StoredAsJSON, CleanUp: r.CleanUp, AnyFinalizer: r.AnyFinalizer, Verbs: r.Verbs, Virtual: r.Virtual,
 		CreateOnUpdate: r.CreateOnUpdate, Settled: r.Settled, RequireResourceVersion: r.RequireResourceVersion,
 		OrphanByDefault: r.OrphanByDefault, ReturnDeleted: r.ReturnDeleted, HasGraceful: r.Graceful != nil, HasGeneration: r.Spec != nil,
 		Connects: r.Connects, Indexed: r.Indexed, Columns: r.Columns,
@@ -286,6 +288,9 @@ func (r Row[T]) Define() *Definition {
 	}}
 	for _, v := range r.Also {
 		d.Served = append(d.Served, eraseVersion(d, v))
+	}
+	for _, v := range r.Former {
+		d.Former = append(d.Former, eraseVersion(d, v))
 	}
 	for i := range d.Served {
 		s := &d.Served[i]

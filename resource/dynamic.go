@@ -25,7 +25,7 @@ type Dynamic struct {
 	// It may ask a webhook, and fail.
 	ToStorage func(obj Object) (Object, error)
 	// Refuse says why objects cannot be created at present, or nothing where
-	// they can.
+	// they can. It is asked after the table was brought up to date.
 	Refuse func() (why string)
 	// Types makes the converter by which fields are tracked and configurations
 	// applied. Base has the types of metadata.

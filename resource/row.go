@@ -63,6 +63,10 @@ type Row[T Object] struct {
 	// same objects are served, in order of preference after Storage.
 	Also []Version[T]
 
+	// Former are versions in which objects may still be stored, and which nobody
+	// is served.
+	Former []Version[T]
+
 	// ValidateName checks metadata.name; with prefix it is a generateName, and
 	// checked as what can begin a name. Required for stored resources.
 	ValidateName func(name string, prefix bool) []string
@@ -106,6 +110,8 @@ type Row[T Object] struct {
 	// MarkDeleted completes an object that has just got its deletion timestamp
 	// (a namespace becomes Terminating). Nil: nothing to do.
 	MarkDeleted func(req *Request, obj T)
+	// AnyFinalizer: the names of finalizers need no domain.
+	AnyFinalizer bool
 	// CleanUp is a finalizer that the first request for deletion adds, for kinds
 	// that cause what must be deleted before them.
 	CleanUp string

@@ -134,7 +134,8 @@ func decodeJSON(body []byte, into any, v Validation) ([]error, error) {
 		return nil, &noKindError{err}
 	}
 	if d, ok := into.(Dynamic); ok {
-		return d.DecodeJSON(body, v != Ignore)
+		problems, err := d.DecodeJSON(body, v != Ignore)
+		return problems, jsonError(body, err)
 	}
 	if v == Ignore {
 		return nil, jsonError(body, kjson.UnmarshalCaseSensitivePreserveInts(body, into))
@@ -168,6 +169,9 @@ func decodeYAML(body []byte, into any, v Validation) ([]error, error) {
 	if err == nil && v != Ignore {
 		if _, e := yaml.YAMLToJSONStrict(body); e != nil {
 			// Duplicates are lost in the conversion; only this pass sees them.
+			if _, dynamic := into.(Dynamic); dynamic {
+				return append([]error{e}, strict...), nil
+			}
 			strict = append(strict, e)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -15,6 +16,7 @@ import (
 // which fields it has.
 type Dynamic interface {
 	runtime.Object
+	metav1.Object
 	// DecodeJSON reads the object. With strict, it returns what is unknown or
 	// there twice.
 	DecodeJSON(js []byte, strict bool) (problems []error, err error)
@@ -43,17 +45,15 @@ func decodeDynamic(f Format, body []byte, into Dynamic, want schema.GroupVersion
 	if len(strict) > 0 && v == Strict {
 		return nil, unusable(runtime.NewStrictDecodingError(strict), body, orElse(got, want), want)
 	}
-	if gv := got.GroupVersion(); !gv.Empty() && gv != want.GroupVersion() {
+	if gv := got.GroupVersion(); gv != want.GroupVersion() {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)", gv, want.GroupVersion()))
 	}
-	if errs := checkKind(got, want); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(got.GroupKind(), "", errs)
-	}
-	return StrictWarnings(strict), nil
+	return StrictWarnings(strict), CheckKind(into, want)
 }
 
-// checkKind compares what a body says that it is with what it must be.
-func checkKind(got, want schema.GroupVersionKind) field.ErrorList {
+// CheckKind compares what an object says that it is with what it must be.
+func CheckKind(obj Dynamic, want schema.GroupVersionKind) error {
+	got := obj.GetObjectKind().GroupVersionKind()
 	var errs field.ErrorList
 	if got.Kind != want.Kind {
 		errs = append(errs, field.Invalid(field.NewPath("kind"), got.Kind, "must be "+want.Kind))
@@ -61,7 +61,10 @@ func checkKind(got, want schema.GroupVersionKind) field.ErrorList {
 	if got.GroupVersion() != want.GroupVersion() {
 		errs = append(errs, field.Invalid(field.NewPath("apiVersion"), got.GroupVersion().String(), "must be "+want.GroupVersion().String()))
 	}
-	return errs
+	if len(errs) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(got.GroupKind(), obj.GetName(), errs)
 }
 
 func orElse(got, want schema.GroupVersionKind) schema.GroupVersionKind {

@@ -39,12 +39,12 @@ func (c *Controllers) Run(ctx context.Context) error {
 	if !ok {
 		return errors.New("custom resources are not served")
 	}
-	config := local.Config(c.Handler, c.User, "proa")
+	config := local.Config(c.Handler, c.User, "kube-apiserver")
 	client, err := clientv1.NewForConfig(config)
 	if err != nil {
 		return err
 	}
-	md, err := metadata.NewForConfig(local.Config(c.Handler, c.User, "proa"))
+	md, err := metadata.NewForConfig(local.Config(c.Handler, c.User, "kube-apiserver"))
 	if err != nil {
 		return err
 	}

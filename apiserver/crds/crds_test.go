@@ -1,13 +1,20 @@
 package crds_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"proa/apiserver/apitest"
+	"proa/controller/controllertest"
+	"proa/resource/apiextensions"
 )
 
 const boats = `
@@ -140,5 +147,54 @@ func TestLife(t *testing.T) {
 	}
 	if _, err := api.Get(ctx, "a", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestDeletion: a definition goes with all that it defines, wherever that is, as
+// soon as nothing holds it; meanwhile nothing new can be made.
+func TestDeletion(t *testing.T) {
+	t.Parallel()
+	w := start(t, apitest.WithNamespaces("other"))
+	made := w.define(boats)
+	ctx := t.Context()
+	for _, ns := range []string{"default", "other"} {
+		b := object(t, boat)
+		if ns == "other" {
+			b.SetFinalizers([]string{"example.com/held"})
+		}
+		if _, err := w.in("example.com", "v1", "boats", ns).Create(ctx, b, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.crds.ApiextensionsV1().CustomResourceDefinitions().Delete(ctx, made.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.until(made.Name, made.ResourceVersion, func(d *apiextensionsv1.CustomResourceDefinition) bool {
+		c := apiextensions.Condition(d, apiextensionsv1.Terminating)
+		return c != nil && c.Reason == "InstanceDeletionInProgress"
+	})
+	api := w.in("example.com", "v1", "boats", "default")
+	b := object(t, boat)
+	b.SetName("late")
+	if _, err := api.Create(ctx, b, metav1.CreateOptions{}); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "create not allowed while custom resource definition is terminating") {
+		t.Errorf("created while the definition is deleted: %v", err)
+	}
+	controllertest.Until(t, func() string {
+		if _, err := api.Get(ctx, "a", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			return fmt.Sprint("still there: ", err)
+		}
+		return ""
+	})
+	if _, err := w.in("example.com", "v1", "boats", "other").Patch(ctx, "a", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	controllertest.Until(t, func() string {
+		if _, err := w.crds.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, made.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			return fmt.Sprint("the definition is still there: ", err)
+		}
+		return ""
+	})
+	if _, err := api.List(ctx, metav1.ListOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("served after the definition has gone: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -43,7 +44,8 @@ type Follower struct {
 	// applied are the revisions of definitions as they were last seen, since Sync
 	// may be ahead of the events; synced is how far it went.
 	applied map[string]int64
-	synced  int64
+
+	synced atomic.Int64
 }
 
 // row is what was entered for a definition.
@@ -185,9 +187,12 @@ func (f *Follower) newer(crd *apiextensionsv1.CustomResourceDefinition) bool {
 func (f *Follower) Sync(ctx context.Context) {
 	c := f.Hub.Cache(f.def)
 	last := c.Version()
+	if last == f.synced.Load() {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last == f.synced {
+	if last == f.synced.Load() {
 		return
 	}
 	list, err := c.List(ctx, cache.ListRequest{Match: cache.Any})
@@ -207,5 +212,5 @@ func (f *Follower) Sync(ctx context.Context) {
 			f.applied[name] = list.Revision
 		}
 	}
-	f.synced = last
+	f.synced.Store(last)
 }

@@ -112,7 +112,7 @@ func build(v *resource.View, remotes *aggregator.Remotes) *documents {
 func resources(def *resource.Definition, s *resource.Served) []metav1.APIResource {
 	main := metav1.APIResource{
 		Name: def.Plural, SingularName: def.Singular, Namespaced: !def.ClusterScoped, Kind: s.Kind,
-		Verbs: sorted(def.Verbs), ShortNames: def.ShortNames, Categories: def.Categories,
+		Verbs: verbs(def), ShortNames: def.ShortNames, Categories: def.Categories,
 	}
 	if !def.Virtual {
 		main.StorageVersionHash = versionHash(def)
@@ -139,7 +139,7 @@ func discovered(def *resource.Definition, s *resource.Served) apidiscoveryv2.API
 	out := apidiscoveryv2.APIResourceDiscovery{
 		Resource: def.Plural, SingularResource: def.Singular, Scope: scope,
 		ResponseKind: &metav1.GroupVersionKind{Group: kind.Group, Version: kind.Version, Kind: kind.Kind},
-		Verbs:        sorted(def.Verbs), ShortNames: def.ShortNames, Categories: def.Categories,
+		Verbs:        verbs(def), ShortNames: def.ShortNames, Categories: def.Categories,
 	}
 	for _, sub := range subresources(def, s) {
 		out.Subresources = append(out.Subresources, apidiscoveryv2.APISubresourceDiscovery{
@@ -168,7 +168,18 @@ func subresources(def *resource.Definition, s *resource.Served) []subresource {
 		out = append(out, subresource{c.Name, c.Kind, c.Verbs})
 	}
 	slices.SortFunc(out, func(a, b subresource) int { return strings.Compare(a.name, b.name) })
+	if def.Dynamic != nil {
+		slices.Reverse(out) // status before scale, as upstream has them
+	}
 	return out
+}
+
+// verbs of a resource: those of dynamic ones have an order of their own.
+func verbs(def *resource.Definition) []string {
+	if def.Dynamic != nil {
+		return def.Verbs
+	}
+	return sorted(def.Verbs)
 }
 
 func sorted(verbs []string) []string {

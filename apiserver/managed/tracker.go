@@ -115,8 +115,9 @@ func (t *Tracker) Apply(m resource.Match, subresource string, live resource.Obje
 		if _, ok := err.(apierrors.APIStatus); ok {
 			return nil, err
 		}
-		// What remains are configurations that do not fit the schema.
-		return nil, apierrors.NewInternalError(err)
+		// What remains are configurations that do not fit the schema. Upstream
+		// has no reason for them.
+		return nil, err
 	}
 	obj, ok := out.(resource.Object)
 	if tree, isTree := out.(*unstructured.Unstructured); isTree && m.Dynamic != nil {

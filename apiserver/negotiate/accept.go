@@ -62,13 +62,9 @@ const Supported = "application/json, application/yaml, application/vnd.kubernete
 func Accept(r *http.Request, allowed Allowed) (Output, error) {
 	out, ok := accept(r.Header.Get("Accept"), allowed)
 	if !ok {
-		list := Supported
-		if allowed.JSONOnly {
-			list = "application/json, application/yaml"
-		}
-		message := "only the following media types are accepted: " + list
+		message := "only the following media types are accepted: " + Supported
 		if !named(r.Header.Get("Accept")) {
-			message = "406: Not Acceptable\n\nAvailable representations: " + list
+			message = "406: Not Acceptable\n\nAvailable representations: " + Supported
 		}
 		return Output{}, &StatusError{metav1.Status{
 			Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable, Message: message,

@@ -225,6 +225,13 @@ func decideDeletion(req *resource.Request, d *resource.Definition, old resource.
 		return deletion{held: true}
 	}
 	change()
+	if d.CleanUp != "" && old.GetDeletionTimestamp() == nil {
+		// Nobody acts by its generation; it only waits.
+		now := req.Now.Rfc3339Copy()
+		obj.SetDeletionTimestamp(&now)
+		d.MarkDeleted(req, obj)
+		return deletion{update: obj}
+	}
 	if t := old.GetDeletionTimestamp(); t == nil {
 		mark(obj, req.Now.Rfc3339Copy(), 0)
 		d.MarkDeleted(req, obj)

@@ -1,8 +1,11 @@
 package rest
 
 import (
+	"net/http"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"proa/apiserver/negotiate"
 	"proa/apiserver/request"
 	"proa/apiserver/table"
 	"proa/resource"
@@ -31,4 +34,21 @@ func toStorage(d *resource.Definition, obj resource.Object) (resource.Object, er
 		return nil, apierrors.NewInternalError(err)
 	}
 	return stored, nil
+}
+
+// accept chooses the form of an answer that is an object of the resource, or
+// made of one.
+func accept(r *http.Request, c *request.Call) (negotiate.Output, error) {
+	t := transforms
+	t.JSONOnly = c.Match.Definition.Dynamic != nil
+	return negotiate.Accept(r, t)
+}
+
+// misplaced reports whether a URL has a namespace for what lies in none, or none
+// for what lies in one: there is no such path.
+func misplaced(c *request.Call) bool {
+	if c.Match.ClusterScoped {
+		return c.Namespace != ""
+	}
+	return c.Namespace == "" && c.Verb != "list" && c.Verb != "watch"
 }

@@ -51,6 +51,8 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, c *request.Call) err
 		return a.serveSubresource(w, r, c)
 	case d.Virtual:
 		return a.serveConnect(w, r, c)
+	case d.Dynamic != nil && misplaced(c):
+		return ErrPath
 	case !d.Has(c.Verb) || !placed(c):
 		return ErrMethod
 	}
@@ -168,7 +170,7 @@ func (a *API) known(gvk schema.GroupVersionKind) bool {
 }
 
 func (a *API) serveGet(w http.ResponseWriter, r *http.Request, c *request.Call) error {
-	out, err := negotiate.Accept(r, transforms)
+	out, err := accept(r, c)
 	if err != nil {
 		return err
 	}
@@ -180,7 +182,7 @@ func (a *API) serveGet(w http.ResponseWriter, r *http.Request, c *request.Call) 
 }
 
 func (a *API) serveList(w http.ResponseWriter, r *http.Request, c *request.Call) error {
-	out, err := negotiate.Accept(r, transforms)
+	out, err := accept(r, c)
 	if err != nil {
 		return err
 	}
@@ -196,7 +198,7 @@ func (a *API) serveList(w http.ResponseWriter, r *http.Request, c *request.Call)
 }
 
 func (a *API) serveCreate(w http.ResponseWriter, r *http.Request, c *request.Call) error {
-	out, err := negotiate.Accept(r, transforms)
+	out, err := accept(r, c)
 	if err != nil {
 		return err
 	}
@@ -216,7 +218,7 @@ func (a *API) serveCreate(w http.ResponseWriter, r *http.Request, c *request.Cal
 }
 
 func (a *API) serveUpdate(w http.ResponseWriter, r *http.Request, c *request.Call, hooks *resource.UpdateHooks) error {
-	out, err := negotiate.Accept(r, transforms)
+	out, err := accept(r, c)
 	if err != nil {
 		return err
 	}
@@ -317,7 +319,7 @@ func (a *API) readDeleteOptions(r *http.Request, c *request.Call) (*metav1.Delet
 }
 
 func (a *API) serveDelete(w http.ResponseWriter, r *http.Request, c *request.Call) error {
-	out, err := negotiate.Accept(r, transforms)
+	out, err := accept(r, c)
 	if err != nil {
 		return err
 	}
@@ -337,7 +339,7 @@ func (a *API) serveDelete(w http.ResponseWriter, r *http.Request, c *request.Cal
 }
 
 func (a *API) serveDeleteCollection(w http.ResponseWriter, r *http.Request, c *request.Call) error {
-	out, err := negotiate.Accept(r, transforms)
+	out, err := accept(r, c)
 	if err != nil {
 		return err
 	}
@@ -381,6 +383,9 @@ func (a *API) serveSubresource(w http.ResponseWriter, r *http.Request, c *reques
 	}
 	if c.Subresource == "scale" && s.Scale != nil {
 		return a.serveScale(w, r, c)
+	}
+	if d.Dynamic != nil {
+		return apierrors.NewNotFound(d.GroupResource(), c.Name)
 	}
 	return a.serveConnect(w, r, c)
 }

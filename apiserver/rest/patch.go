@@ -45,7 +45,7 @@ func (a *API) servePatch(w http.ResponseWriter, r *http.Request, c *request.Call
 	if err != nil {
 		return err
 	}
-	out, err := negotiate.Accept(r, transforms)
+	out, err := accept(r, c)
 	if err != nil {
 		return err
 	}
@@ -142,6 +142,11 @@ func (p *patching) patch(before resource.Object) (resource.Object, error) {
 		return nil, err
 	}
 	obj := out.(resource.Object)
+	if d, ok := obj.(codec.Dynamic); ok {
+		if err := codec.CheckKind(d, s.GroupVersionKind()); err != nil {
+			return nil, err
+		}
+	}
 	if got := obj.GetObjectKind().GroupVersionKind(); got != s.GroupVersionKind() {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("a patch may not change the kind: %s is not %s", got, s.GroupVersionKind()))
 	}

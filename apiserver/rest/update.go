@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"proa/admission"
@@ -244,7 +245,8 @@ func checkVersion(d *resource.Definition, obj resource.Object, old *cache.Entry,
 			return modified(d, old.Name)
 		}
 	case required:
-		return apierrors.NewInvalid(d.GroupVersionKind().GroupKind(), old.Name, field.ErrorList{
+		// Upstream calls the resource a kind here.
+		return apierrors.NewInvalid(schema.GroupKind{Group: d.Storage.Group, Kind: d.Plural}, old.Name, field.ErrorList{
 			field.Invalid(field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update"),
 		})
 	default:

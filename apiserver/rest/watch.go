@@ -10,7 +10,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"proa/apiserver/negotiate"
 	"proa/apiserver/request"
 	"proa/apiserver/respond"
 	"proa/cache"
@@ -20,7 +19,7 @@ import (
 // for ends the watch. Once the request has been understood, what goes wrong is
 // told as an event of type ERROR, as upstream does.
 func (a *API) serveWatch(w http.ResponseWriter, r *http.Request, c *request.Call) error {
-	out, err := negotiate.Accept(r, transforms)
+	out, err := accept(r, c)
 	if err != nil {
 		return err
 	}

@@ -214,7 +214,7 @@ func (a *API) sendList(w http.ResponseWriter, r *http.Request, c *request.Call, 
 			*buf, err = t.Append(*buf, meta, res.Entries)
 		}
 	default:
-		*buf, err = appendListJSON(*buf, c.Match.Served, out, meta, res.Entries)
+		*buf, err = appendListJSON(*buf, c.Match, out, meta, res.Entries)
 	}
 	if err == nil && out.Format != codec.Protobuf {
 		*buf, err = finishText(*buf, out)
@@ -227,7 +227,8 @@ func (a *API) sendList(w http.ResponseWriter, r *http.Request, c *request.Call, 
 	return nil
 }
 
-func appendListJSON(dst []byte, s *resource.Served, out negotiate.Output, meta metav1.ListMeta, entries []*cache.Entry) ([]byte, error) {
+func appendListJSON(dst []byte, of resource.Match, out negotiate.Output, meta metav1.ListMeta, entries []*cache.Entry) ([]byte, error) {
+	s := of.Served
 	kind, version := s.ListKind, s.GroupVersion.String()
 	if out.As == negotiate.PartialList {
 		kind, version = "PartialObjectMetadataList", "meta.k8s.io/"+out.Version
@@ -246,6 +247,11 @@ func appendListJSON(dst []byte, s *resource.Served, out negotiate.Output, meta m
 	if err != nil {
 		return dst, err
 	}
+	if of.Dynamic != nil && meta.Continue == "" && out.As == negotiate.Plain {
+		// As upstream's generic lists have it.
+		dst = append(dst, `{"continue":"",`...)
+		m = m[1:]
+	}
 	dst = append(dst, m...)
 	dst = append(dst, `,"items":[`...)
 	for i, e := range entries {
@@ -256,11 +262,16 @@ func appendListJSON(dst []byte, s *resource.Served, out negotiate.Output, meta m
 		if out.As == negotiate.PartialList {
 			b, err = table.Partial(e, out.Version)
 		} else {
-			// Items of a typed list do not repeat their kind.
+			// Items of a typed list do not repeat their kind; those of a dynamic
+			// one do.
 			b, err = table.JSON(e, s)
 		}
 		if err != nil {
 			return dst, err
+		}
+		if of.Dynamic != nil && out.As == negotiate.Plain {
+			dst = table.AppendTyped(dst, b, s)
+			continue
 		}
 		dst = append(dst, b...)
 	}

@@ -149,9 +149,11 @@ func version(def *resource.Definition, apiVersion, kind string) (*resource.Serve
 	if err != nil {
 		return nil, err
 	}
-	for i := range def.Served {
-		if s := &def.Served[i]; s.GroupVersion == gv && s.Kind == kind {
-			return s, nil
+	for _, versions := range [][]resource.Served{def.Served, def.Former} {
+		for i := range versions {
+			if s := &versions[i]; s.GroupVersion == gv && s.Kind == kind {
+				return s, nil
+			}
 		}
 	}
 	return nil, fmt.Errorf("it is a %s of %s, which is not served as %s", kind, apiVersion, def.GroupResource())

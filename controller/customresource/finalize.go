@@ -128,12 +128,17 @@ func (l *finalizer) deleteAll(ctx context.Context, d *crd) (condition, error) {
 	return terminating(apiextensionsv1.ConditionFalse, "InstanceDeletionCompleted", "removed all instances"), nil
 }
 
-// objects reach the objects of a definition in the first version that is served.
+// objects reach the objects of a definition: in the version in which they are
+// stored, if it is served, since no webhook has to convert them then.
 func (l *finalizer) objects(d *crd) (metadata.Getter, error) {
+	version := ""
 	for _, v := range d.Spec.Versions {
-		if v.Served {
-			return l.env.Metadata.Resource(schema.GroupVersionResource{Group: d.Spec.Group, Version: v.Name, Resource: d.Status.AcceptedNames.Plural}), nil
+		if v.Served && (version == "" || v.Storage) {
+			version = v.Name
 		}
+	}
+	if version != "" {
+		return l.env.Metadata.Resource(schema.GroupVersionResource{Group: d.Spec.Group, Version: version, Resource: d.Status.AcceptedNames.Plural}), nil
 	}
 	return nil, errors.New("no version is served: serve one, so that its objects can be deleted")
 }

@@ -36,6 +36,7 @@ func CustomResourceDefinition() *resource.Definition {
 			return new(apiextensionsv1.CustomResourceDefinition)
 		},
 		NewList:       func() runtime.Object { return new(apiextensionsv1.CustomResourceDefinitionList) },
+		Former:        []resource.Version[*apiextensionsv1.CustomResourceDefinition]{v1beta1()},
 		ValidateName:  apivalidation.NameIsDNSSubdomain,
 		Default:       apiextensionsv1.SetObjectDefaults_CustomResourceDefinition,
 		PrepareCreate: prepareCreate,
@@ -45,6 +46,7 @@ func CustomResourceDefinition() *resource.Definition {
 			dropObservedGeneration(d)
 		},
 		StoredAsJSON: true,
+		AnyFinalizer: true,
 		CleanUp:      apiextensionsv1.CustomResourceCleanupFinalizer,
 		MarkDeleted:  markDeleted,
 		Validate:     validate,
@@ -66,7 +68,7 @@ func CustomResourceDefinition() *resource.Definition {
 				},
 			},
 		},
-		Columns: []metav1.TableColumnDefinition{columns.Name(), columns.CreatedAt()},
+		Columns: []metav1.TableColumnDefinition{columns.Name(), createdAt()},
 		Cells: func(d *apiextensionsv1.CustomResourceDefinition, _ time.Time) []any {
 			return []any{d.Name, d.CreationTimestamp.UTC().Format(time.RFC3339)}
 		},
@@ -175,4 +177,11 @@ func unknownFormats(d *apiextensionsv1.CustomResourceDefinition) []string {
 		}
 	}
 	return out
+}
+
+// createdAt is a date here, not a text as of other kinds.
+func createdAt() metav1.TableColumnDefinition {
+	c := columns.CreatedAt()
+	c.Type = "date"
+	return c
 }

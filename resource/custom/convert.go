@@ -12,12 +12,12 @@ import (
 )
 
 // convert returns an object in another version, which shares with o what is the
-// same in both. o is not changed, unless it is open: then it is sealed.
+// same in both. o is not changed.
 func (k *Kind) convert(o *Object, to *Version) (*Object, error) {
 	if o.version == to {
 		return o, nil
 	}
-	if k.crd.Spec.Conversion != nil && k.crd.Spec.Conversion.Strategy == apiextensionsv1.WebhookConverter {
+	if k.asks() {
 		out, err := k.ask([]*Object{o}, to)
 		if err != nil {
 			return nil, err
@@ -27,15 +27,36 @@ func (k *Kind) convert(o *Object, to *Version) (*Object, error) {
 	return k.rename(o, to)
 }
 
+// asks reports whether a webhook converts.
+func (k *Kind) asks() bool {
+	c := k.crd.Spec.Conversion
+	return c != nil && c.Strategy == apiextensionsv1.WebhookConverter
+}
+
 // rename converts by the name of the version alone. What the other version's
 // schema does not know is dropped.
 func (k *Kind) rename(o *Object, to *Version) (*Object, error) {
-	tree := o.typedContent()
-	if o.tree != nil {
-		tree = (&Object{version: o.version, TypeMeta: o.TypeMeta, ObjectMeta: o.ObjectMeta, tree: o.tree}).DeepCopyObject().(*Object).typedContent()
+	out := k.called(o, to)
+	if s, err := to.structural(); err != nil {
+		return nil, err
+	} else if !k.preserve {
+		out.open()
+		prune(out.tree, s, false)
+		if err := out.seal(); err != nil {
+			return nil, err
+		}
 	}
-	tree["apiVersion"] = to.gv.String()
-	return to.coerced(tree, o)
+	return out, nil
+}
+
+// called is a copy of an object under the name of another version.
+func (k *Kind) called(o *Object, to *Version) *Object {
+	out := o.DeepCopyObject().(*Object)
+	out.version = to
+	if out.APIVersion != "" {
+		out.APIVersion = to.gv.String()
+	}
+	return out
 }
 
 // coerced makes an object of a converted tree, with the metadata of the

@@ -81,7 +81,7 @@ func (k *Kind) define() *resource.Definition {
 		ShortNames: k.names.ShortNames, Categories: k.names.Categories,
 		ClusterScoped: k.crd.Spec.Scope == apiextensionsv1.ClusterScoped,
 		Prefix:        k.group + "/" + k.names.Plural,
-		Verbs:         resource.AllVerbs, RequireResourceVersion: true, HasGeneration: true,
+		Verbs:         verbs, AnyFinalizer: true, RequireResourceVersion: true, HasGeneration: true,
 		New:            func() resource.Object { return k.storage.New() },
 		ValidateName:   apivalidation.NameIsDNSSubdomain,
 		PrepareCreate:  prepareCreate,
@@ -132,6 +132,9 @@ func (k *Kind) define() *resource.Definition {
 	return d
 }
 
+// verbs of custom resources, in the order in which discovery lists them.
+var verbs = []string{"delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"}
+
 func order(a, b bool) int {
 	switch {
 	case a == b:
@@ -178,6 +181,10 @@ func (k *Kind) to(obj resource.Object, gv schema.GroupVersion) (resource.Object,
 	v := k.versions[gv.Version]
 	if v == nil || gv.Group != k.group {
 		return nil, runtime.NewNotRegisteredErrForKind(k.name, gv.WithKind(k.names.Kind))
+	}
+	if o := obj.(*Object); o.version != v && !k.asks() {
+		// Ownership is compared with what another schema does not know still there.
+		return k.called(o, v), nil
 	}
 	o, err := v.of(obj)
 	if err != nil {

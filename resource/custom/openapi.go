@@ -103,9 +103,14 @@ func (v *Version) addSelectable(s *spec.Schema) {
 	}
 }
 
-// metaRef refers to a type of metadata, with a description.
+// metaRef refers to a type of metadata, with a description. OpenAPI v3 knows
+// nothing beside a reference.
 func metaRef(ref, name, text string) *spec.Schema {
-	return spec.RefSchema(ref + metaTypes + name).WithDescription(text)
+	to := spec.RefSchema(ref + metaTypes + name)
+	if ref == refV3 {
+		return &spec.Schema{SchemaProps: spec.SchemaProps{Description: text, AllOf: []spec.Schema{*to}}}
+	}
+	return to.WithDescription(text)
 }
 
 // typeMeta adds the two fields of every object.

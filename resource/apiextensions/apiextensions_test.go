@@ -1,0 +1,34 @@
+package apiextensions_test
+
+import (
+	"testing"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	"proa/cache/codec"
+	"proa/resource/apiextensions"
+)
+
+// TestUpstreamsForm: what upstream's server has stored, in a version that it
+// does not serve, is read.
+func TestUpstreamsForm(t *testing.T) {
+	t.Parallel()
+	const stored = `{"kind":"CustomResourceDefinition","apiVersion":"apiextensions.k8s.io/v1beta1","metadata":{"name":"xs.z.com"},` +
+		`"spec":{"group":"z.com","version":"v1","names":{"plural":"xs","singular":"x","kind":"X","listKind":"XList"},"scope":"Namespaced",` +
+		`"validation":{"openAPIV3Schema":{"type":"object","properties":{"a":{"type":"string"}}}},"subresources":{"status":{}},` +
+		`"versions":[{"name":"v1","served":true,"storage":true}],"conversion":{"strategy":"None"},"preserveUnknownFields":false},` +
+		`"status":{"conditions":null,"acceptedNames":{"plural":"","kind":""},"storedVersions":["v1"]}}`
+	obj, err := codec.Storage{}.Decode(apiextensions.CustomResourceDefinition(), []byte(stored))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := obj.(*apiextensionsv1.CustomResourceDefinition)
+	v := d.Spec.Versions[0]
+	if v.Schema == nil || v.Schema.OpenAPIV3Schema.Properties["a"].Type != "string" || v.Subresources == nil || v.Subresources.Status == nil {
+		t.Errorf("%+v", v)
+	}
+	again, err := codec.Storage{}.Encode(apiextensions.CustomResourceDefinition(), d)
+	if err != nil || again[0] != '{' {
+		t.Errorf("%s %v", again, err)
+	}
+}
