@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,6 +48,8 @@ type API struct {
 	Draining context.Context
 	// Observe counts what happens, for metrics.
 	Observe Observer
+
+	rushing atomic.Int64 // watches that get many events, see rush.go
 }
 
 // Observer is told of things worth counting. Its methods must be quick.

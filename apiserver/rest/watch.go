@@ -71,7 +71,8 @@ func (a *API) pump(ctx context.Context, c *request.Call, q *query, enc *eventEnc
 	if c.Begun != nil && !request.InitialEventsEnd {
 		c.Begun()
 	}
-	var rush rush
+	rush := rush{all: &a.rushing}
+	defer rush.end()
 	for {
 		events, err := watch.Next(ctx)
 		if err != nil {
@@ -100,46 +101,8 @@ func (a *API) pump(ctx context.Context, c *request.Call, q *query, enc *eventEnc
 		if a.Observe != nil {
 			a.Observe.WatchEvents(c.Group, c.Version, c.Match.Served.Kind, len(events), bytes)
 		}
-		rush.gather(ctx, len(events))
+		rush.hold(ctx, len(events))
 	}
-}
-
-const (
-	// gatherTime is how far apart deliveries are where events rush. A delivery costs
-	// a TLS record, a system call and a wake-up of the client, however many events
-	// are in it; and nobody waits for the third event of a millisecond.
-	gatherTime = 2 * time.Millisecond
-	// gathered events are worth a delivery of their own.
-	gathered = 32
-)
-
-// rush holds a watch back whose events follow each other closely, so that they
-// come together. An event after a pause is never held back.
-type rush struct {
-	last  time.Time // of the delivery before
-	timer *time.Timer
-}
-
-// gather is called after each delivery of so many events, and returns when it is
-// time for the next, or ctx has ended.
-func (r *rush) gather(ctx context.Context, events int) {
-	now := time.Now()
-	rushes := now.Sub(r.last) < gatherTime
-	r.last = now
-	if !rushes || events >= gathered {
-		return
-	}
-	if r.timer == nil {
-		r.timer = time.NewTimer(gatherTime)
-	} else {
-		r.timer.Reset(gatherTime)
-	}
-	select {
-	case <-r.timer.C:
-	case <-ctx.Done():
-		r.timer.Stop()
-	}
-	r.last = time.Now()
 }
 
 // sendFailure ends a watch with an ERROR event, unless it was ended from
