@@ -15,6 +15,10 @@ import (
 	"google.golang.org/grpc"
 )
 
+// streamWorkers are as many as calls that a busy node makes at once; more calls get
+// goroutines of their own.
+const streamWorkers = 8
+
 // newServers registers every loaded service on a gRPC server, for clients, and
 // on a ttrpc server, for the shims.
 func newServers(set *plugin.Set) (*grpc.Server, *ttrpc.Server, error) {
@@ -27,6 +31,8 @@ func newServers(set *plugin.Set) (*grpc.Server, *ttrpc.Server, error) {
 		grpc.ReadBufferSize(8<<10),
 		grpc.WriteBufferSize(8<<10),
 		grpc.SharedWriteBuffer(true),
+		// A call goes through deep stacks. Goroutines that stay have grown theirs.
+		grpc.NumStreamWorkers(streamWorkers),
 	)
 	ts, err := ttrpc.NewServer(ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser()))
 	if err != nil {
