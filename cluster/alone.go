@@ -299,7 +299,7 @@ func RunAgent(ctx context.Context, c *Config, kubeconfig string, notify *Notifie
 	if client, err = keepIdentity(p, c.Node.Root, access, client, log); err != nil {
 		return err
 	}
-	s := &server{config: c, notify: notify, log: log, parts: p}
+	s := &server{config: c, notify: notify, log: log, clock: clock.RealClock{}, parts: p}
 	if err := s.runAgent(p.context(), access, client, network); err != nil {
 		p.fail(err)
 	}
@@ -350,6 +350,7 @@ func (s *server) runAgent(ctx context.Context, access *rest.Config, client, netw
 		return context.Cause(ctx)
 	}
 	s.notify.Reached(StepReady, "")
+	settle(s.parts, s.clock, s.log)
 	return nil
 }
 

@@ -119,6 +119,7 @@ func (s *server) start(ctx context.Context) error {
 	}
 	if s.apiOnly {
 		s.notify.Reached(StepReady, "")
+		settle(s.parts, s.clock, s.log)
 		return nil
 	}
 	pods, err := podCIDRs(s.config)
@@ -146,6 +147,7 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	s.notify.Reached(StepReady, "")
+	settle(s.parts, s.clock, s.log)
 	return nil
 }
 
