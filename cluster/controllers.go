@@ -38,6 +38,7 @@ import (
 	"proa/controller/nodeipam"
 	"proa/controller/nodelifecycle"
 	"proa/controller/podgc"
+	"proa/controller/policystatus"
 	"proa/controller/protection"
 	"proa/controller/replicaset"
 	"proa/controller/resourceclaim"
@@ -93,6 +94,7 @@ func Controllers(c ControllersConfig) []controller.Definition {
 		resourcequota.Definition(),
 		servicecidrs.Definition(),
 		ttlafterfinished.Definition(),
+		policystatus.Definition(),
 		protection.Claims(),
 		protection.Volumes(),
 		protection.Classes(),
