@@ -1,7 +1,6 @@
 package admission
 
 import (
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -18,7 +17,7 @@ type Reinvocation struct {
 // Begin begins a pass. An object that is not what the plugin left has been
 // changed by others.
 func (r *Reinvocation) Begin(a *Attributes) {
-	if a.SecondPass() && !equality.Semantic.DeepEqual(r.output, a.Object) {
+	if a.SecondPass() && !Same(r.output, a.Object) {
 		r.Changed()
 	}
 }

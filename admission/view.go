@@ -1,12 +1,14 @@
 package admission
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -139,6 +141,19 @@ func Tree(o runtime.Object) (map[string]any, error) {
 	return runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 }
 
+// Same reports whether two objects of one type are the same to the API.
+func Same(a, b runtime.Object) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	if _, ok := a.(interface{ UnstructuredContent() map[string]any }); !ok {
+		return equality.Semantic.DeepEqual(a, b)
+	}
+	x, err := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err == nil && err2 == nil && bytes.Equal(x, y)
+}
+
 // Request describes the write without its objects, and without a uid.
 func (v *View) Request() *admissionv1.AdmissionRequest {
 	a := v.of
@@ -212,11 +227,15 @@ func (v *View) Definition() (*resource.Definition, *resource.Served) {
 func (v *View) Put(changed runtime.Object) error {
 	if o, ok := changed.(resource.Object); ok && !v.of.ownKind() {
 		v.served.Default(o)
-		stored, err := v.served.From(o)
+		back, err := v.served.From(o)
+		if err == nil && v.of.Definition.Dynamic != nil {
+			// These are admitted in the version of the request.
+			back, err = v.of.Version().To(back)
+		}
 		if err != nil {
 			return fmt.Errorf("convert from %s: %w", v.Kind, err)
 		}
-		changed = stored
+		changed = back
 	}
 	into, from := reflect.ValueOf(v.of.Object), reflect.ValueOf(changed)
 	if into.Type() != from.Type() {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	arv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -263,7 +262,7 @@ func (p *Mutating) mutate(m *meeting, i invocation, by mutation) (changed bool, 
 	} else {
 		out, err = p.applied(v, made)
 	}
-	if err != nil || out == nil || equality.Semantic.DeepEqual(v.Object, out) {
+	if err != nil || out == nil || admission.Same(v.Object, out) {
 		return false, err
 	}
 	if err := v.Put(out); err != nil {

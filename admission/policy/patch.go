@@ -26,6 +26,7 @@ import (
 
 	"proa/admission"
 	"proa/apiserver/patch"
+	"proa/resource"
 )
 
 // patched applies the JSON patch that an expression has made. It returns nil
@@ -141,8 +142,9 @@ func (p *Mutating) applied(v *admission.View, made ref.Val) (runtime.Object, err
 }
 
 // types knows how objects of the view's kind are merged.
-func (p *Mutating) types(*admission.View) (managedfields.TypeConverter, error) {
-	return p.Managed.Types(), nil
+func (p *Mutating) types(v *admission.View) (managedfields.TypeConverter, error) {
+	d, s := v.Definition()
+	return p.Managed.Types(resource.Match{Definition: d, Served: s})
 }
 
 // merge merges a configuration into an object. What would replace more than it

@@ -8,7 +8,6 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	arv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -121,7 +120,7 @@ func (p *Mutating) ask(ctx context.Context, h *hook, i int, a *admission.Attribu
 	if err != nil {
 		return false, apierrors.NewInternalError(err)
 	}
-	changed = !equality.Semantic.DeepEqual(w.Object, out)
+	changed = !admission.Same(w.Object, out)
 	p.audit(a, fmt.Sprintf("patch.webhook.admission.k8s.io/round_%d_index_%d", round(a), i), map[string]any{
 		"configuration": h.configuration, "webhook": h.name, "patch": ops.Patch, "patchType": string(admissionv1.PatchTypeJSONPatch),
 	})

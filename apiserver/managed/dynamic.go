@@ -46,7 +46,7 @@ func (t *Tracker) dynamicState(m resource.Match, k kindKey) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &state{library: fm, version: k.kind.GroupVersion().String(), empty: typed(m.Served.New(), m)}
+	s = &state{library: fm, types: types, version: k.kind.GroupVersion().String(), empty: typed(m.Served.New(), m)}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.dynamic[m.Definition] == nil {

@@ -39,6 +39,8 @@ type state struct {
 	// node is the kind compiled, nil where the library does the work.
 	node    *node
 	version string
+	// types merge objects of a dynamic kind, nil for others.
+	types managedfields.TypeConverter
 	// empty is what there is before a creation. It is shared.
 	empty resource.Object
 }
@@ -134,8 +136,17 @@ func (t *Tracker) Apply(m resource.Match, subresource string, live resource.Obje
 	return obj, nil
 }
 
-// Types knows how objects of the kinds with a Go type are merged.
-func (t *Tracker) Types() managedfields.TypeConverter { return t.types() }
+// Types knows how objects of a definition are merged.
+func (t *Tracker) Types(m resource.Match) (managedfields.TypeConverter, error) {
+	if m.Dynamic == nil {
+		return t.types(), nil
+	}
+	s, err := t.dynamicState(m, kindKey{m.Served.GroupVersionKind(), ""})
+	if err != nil {
+		return nil, err
+	}
+	return s.types, nil
+}
 
 func (t *Tracker) state(m resource.Match, subresource string) (*state, error) {
 	k := kindKey{m.Served.GroupVersionKind(), subresource}
