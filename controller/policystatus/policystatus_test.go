@@ -7,13 +7,11 @@ import (
 
 	arv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/client-go/applyconfigurations"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 
 	"proa/apiserver"
 	"proa/apiserver/apitest"
+	"proa/apiserver/managed"
 	"proa/controller/controllertest"
 	"proa/openapi"
 	"proa/resource/builtin"
@@ -44,7 +42,7 @@ func TestResources(t *testing.T) {
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	table := builtin.Table()
-	docs, err := openapi.New(table, func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme.Scheme) })
+	docs, err := openapi.New(table, managed.StandardTypes)
 	if err != nil {
 		t.Fatal(err)
 	}
