@@ -48,9 +48,9 @@ type Attributes struct {
 	DryRun  bool
 	// Warn adds a warning to the response.
 	Warn func(text string)
-	// Annotate adds an annotation to what the audit log says of the request.
-	// Nil where nothing is logged. Safe for concurrent use, as Warn is.
-	Annotate func(key, value string)
+	// Annotate adds an annotation to what the audit log says of the request; one
+	// that shows what the request brings only where that is logged. Nil where nothing is logged. Safe for concurrent use, as Warn is.
+	Annotate func(key, value string, shows bool)
 
 	// What mutators know of the passes over the object, and of each other.
 	second, again bool
@@ -60,7 +60,7 @@ type Attributes struct {
 // Audit adds an annotation to what the audit log says of the request.
 func (a *Attributes) Audit(key, value string) {
 	if a.Annotate != nil {
-		a.Annotate(key, value)
+		a.Annotate(key, value, false)
 	}
 }
 

@@ -34,6 +34,7 @@ func (s *Server) authenticate(next handler) handler {
 			}
 			s.metrics.Authenticated(result)
 			cut(w, r)
+			s.beginAudit(w, r, c)
 			return apierrors.NewUnauthorized("Unauthorized")
 		}
 		s.metrics.Authenticated("success")

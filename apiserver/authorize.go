@@ -6,6 +6,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"proa/apiserver/audit"
 	"proa/apiserver/request"
 	"proa/auth"
 )
@@ -15,7 +16,7 @@ func (s *Server) authorize(next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, c *request.Call) error {
 		if s.config.Authorizer != nil {
 			a := attributes(r, c)
-			if err := s.allow(r.Context(), &a); err != nil {
+			if err := s.allow(r.Context(), &a, c.Audit); err != nil {
 				return err
 			}
 		}
@@ -45,12 +46,14 @@ func attributes(r *http.Request, c *request.Call) auth.Attributes {
 }
 
 // allow returns nil where the answer is yes.
-func (s *Server) allow(ctx context.Context, a *auth.Attributes) error {
+func (s *Server) allow(ctx context.Context, a *auth.Attributes, log *audit.Record) error {
 	if s.config.Authorizer == nil {
 		return nil
 	}
 	d, reason, err := s.config.Authorizer.Authorize(ctx, a)
 	if d == auth.Allow {
+		log.Annotate(decision, "allow", false)
+		log.Annotate(because, reason, false)
 		return nil
 	}
 	if err != nil {
@@ -60,6 +63,8 @@ func (s *Server) allow(ctx context.Context, a *auth.Attributes) error {
 		s.log.Error("authorization failed", "err", err)
 		return apierrors.NewInternalError(err)
 	}
+	log.Annotate(decision, "forbid", false)
+	log.Annotate(because, reason, false)
 	s.log.Debug("forbidden", "user", a.User.Name, "verb", a.Verb, "path", a.Path, "reason", reason)
 	return forbidden(a, reason)
 }

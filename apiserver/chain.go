@@ -33,7 +33,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Audit-Id", c.AuditID)
 	h.Set("Cache-Control", "no-cache, private")
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		if p != nil && p != http.ErrAbortHandler {
+			c.Audit.Complete(http.StatusInternalServerError, true)
+		} else {
+			c.Audit.Complete(rec.code, false)
+		}
+		if p != nil {
 			s.recovered(rec, r, p)
 		}
 		s.metrics.Done(&c.Info, s.served(&c.Info), c.Query.Get("dryRun") != "", rec.code, rec.bytes, s.config.Now().Sub(now))
@@ -103,6 +109,9 @@ func (s *Server) fail(w *recorder, r *http.Request, c *request.Call, err error) 
 	status := respond.StatusOf(err)
 	if status.Code >= 500 && status.Reason != metav1.StatusReasonTimeout {
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "code", status.Code, "err", err)
+	}
+	if c != nil {
+		c.Audit.Failed(&status)
 	}
 	respond.Status(w, r, &status)
 }

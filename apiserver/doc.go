@@ -1,7 +1,7 @@
 // Package apiserver is the server of the API: it takes a request from the wire
 // (or from package local, without one) through one short chain and answers it.
 //
-//	recover ▶ audit id ▶ parse ▶ authenticate ▶ impersonate ▶ limit ▶
+//	recover ▶ audit id ▶ parse ▶ authenticate ▶ audit ▶ impersonate ▶ limit ▶
 //	authorize ▶ deadline ▶ dispatch
 //
 // Each concern is one file, and the order stands in [New]. Dispatch sends

@@ -33,7 +33,7 @@ func (s *Server) impersonate(next handler) handler {
 		}
 		for _, a := range asks {
 			a.User, a.Verb, a.IsResource, a.Version = c.User, "impersonate", true, "v1"
-			if err := s.allow(r.Context(), a); err != nil {
+			if err := s.allow(r.Context(), a, nil); err != nil {
 				return err
 			}
 		}
@@ -44,6 +44,7 @@ func (s *Server) impersonate(next handler) handler {
 		}
 		s.log.Info("impersonation", "user", c.User.Name, "as", user.Name, "path", r.URL.Path)
 		c.User = user
+		c.Audit.Impersonates(user)
 		return next(w, r.WithContext(auth.WithUser(r.Context(), user)), c)
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"proa/admission"
 	"proa/apiserver/aggregator"
+	"proa/apiserver/audit"
 	"proa/apiserver/connect"
 	"proa/apiserver/discovery"
 	"proa/apiserver/fairness"
@@ -55,6 +56,8 @@ type Config struct {
 	TLS *tls.Config
 	// Mounts are handlers of other paths (OpenAPI), by prefix.
 	Mounts []Mount
+	// Audit logs requests; nil where nothing is logged.
+	Audit *audit.Logger
 	// Profiling serves /debug/pprof.
 	Profiling bool
 	// Checks of health: Livez are also part of Readyz, and both of healthz.
@@ -168,7 +171,7 @@ func New(c Config) (*Server, error) {
 		}
 	}
 	// The order of the chain, from the outside in.
-	s.serve = s.authenticate(s.impersonate(s.limit(s.authorize(s.deadline(s.dispatch)))))
+	s.serve = s.authenticate(s.audit(s.impersonate(s.limit(s.authorize(s.deadline(s.dispatch))))))
 	return s, nil
 }
 

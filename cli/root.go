@@ -90,6 +90,12 @@ func (f *clusterFlags) addServer(cmd *cobra.Command) {
 		c.API.Profiling = &yes
 		return err
 	})
+	fl.StringVar(&c.API.Audit.PolicyFile, "audit-policy-file", "", "`file` with the policy of what is logged of requests (default: nothing is)")
+	fl.StringVar(&c.API.Audit.LogPath, "audit-log-path", "", "`file` that requests are logged to, - for the standard output")
+	fl.IntVar(&c.API.Audit.LogMaxSize, "audit-log-maxsize", 0, "`megabytes` of an audit log before it is rotated (default 100)")
+	fl.IntVar(&c.API.Audit.LogMaxBackup, "audit-log-maxbackup", 0, "`number` of rotated audit logs that are kept (default 10)")
+	fl.IntVar(&c.API.Audit.LogMaxAge, "audit-log-maxage", 0, "`days` that rotated audit logs are kept (default: any number)")
+	fl.StringVar(&c.API.Audit.WebhookConfigFile, "audit-webhook-config-file", "", "kubeconfig `file` of a server that requests are reported to")
 	fl.StringSliceVar(&c.Etcd.Servers, "etcd-servers", nil, "`URLs` of an external etcd (default: one in the process)")
 	fl.StringVar(&c.Etcd.CAFile, "etcd-cafile", "", "`file` with the certificate authority of the external etcd")
 	fl.StringVar(&c.Etcd.CertFile, "etcd-certfile", "", "client certificate `file` for the external etcd")

@@ -70,6 +70,7 @@ type apiConfig struct {
 	serviceIP string
 	services  netip.Prefix // of cluster IPs
 	profiling bool
+	audit     Audit
 	bootstrap *bootstrapping
 	clock     clock.WithTicker
 	managed   *managed.Tracker // nil: one of its own
@@ -134,6 +135,13 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
+	logger, err := newAudit(c.audit, c.clock.Now, c.log)
+	if err != nil {
+		return nil, err
+	}
+	if logger != nil {
+		context.AfterFunc(p.context(), logger.Close)
+	}
 	registry := subresource.Token(who.Requests)
 	registry.Add(subresource.Reviews(who.Tokens, who.Authorizer, who.Policy))
 	nodes, err := c.authority.Leaf(pki.KubeletClient())
@@ -170,6 +178,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		Authorizer:    who.Authorizer,
 		Admission:     chain,
 		Profiling:     c.profiling,
+		Audit:         logger,
 		Fairness:      priorities,
 		Sync:          definitions.Sync,
 		Aggregator:    others,

@@ -68,6 +68,25 @@ type API struct {
 	// Profiling serves /debug/pprof to those who are authorized for it.
 	// Default true.
 	Profiling *bool `json:"profiling,omitempty"`
+	// Audit logs who asks for what.
+	Audit Audit `json:"audit,omitempty"`
+}
+
+// Audit is what is logged of requests, and where to. Nothing is without a
+// policy.
+type Audit struct {
+	// PolicyFile is an audit.k8s.io/v1 Policy.
+	PolicyFile string `json:"policyFile,omitempty"`
+	// LogPath is a file of JSON lines; "-" is the standard output.
+	LogPath string `json:"logPath,omitempty"`
+	// LogMaxSize in megabytes of the file before it is rotated. Default 100.
+	LogMaxSize int `json:"logMaxSize,omitempty"`
+	// LogMaxBackup is how many rotated files are kept. Default 10.
+	LogMaxBackup int `json:"logMaxBackup,omitempty"`
+	// LogMaxAge in days of a rotated file. Default: any.
+	LogMaxAge int `json:"logMaxAge,omitempty"`
+	// WebhookConfigFile is a kubeconfig of a server to which events are posted.
+	WebhookConfigFile string `json:"webhookConfigFile,omitempty"`
 }
 
 // Etcd chooses the store.

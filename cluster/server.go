@@ -197,8 +197,8 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	}
 	bootstrap := newBootstrapping()
 	if s.api, err = startAPI(ctx, s.parts, apiConfig{
-		profiling: *c.API.Profiling,
-		store:     s.store, authority: s.authority, listener: listener, outer: s.outer, names: names,
+		profiling: *c.API.Profiling, audit: c.API.Audit,
+		store: s.store, authority: s.authority, listener: listener, outer: s.outer, names: names,
 		serviceIP: serviceIP, services: services, bootstrap: bootstrap, clock: s.clock, log: s.log,
 	}); err != nil {
 		return err

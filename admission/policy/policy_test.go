@@ -48,7 +48,7 @@ func (n *notes) Handles(admission.Operation, *resource.Definition, string) bool 
 	return true
 }
 func (n *notes) Mutate(_ context.Context, a *admission.Attributes) error {
-	a.Annotate = func(key, value string) {
+	a.Annotate = func(key, value string, _ bool) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.notes = append(n.notes, key+"="+value)

@@ -97,7 +97,7 @@ func (p *Mutating) ask(ctx context.Context, h *hook, i int, a *admission.Attribu
 	defer func() {
 		p.audit(a, fmt.Sprintf("mutation.webhook.admission.k8s.io/round_%d_index_%d", round(a), i), map[string]any{
 			"configuration": h.configuration, "webhook": h.name, "mutated": changed,
-		})
+		}, false)
 	}()
 	r, err := p.call(ctx, h, a, w, true)
 	if err != nil || len(r.Patch) == 0 {
@@ -123,7 +123,7 @@ func (p *Mutating) ask(ctx context.Context, h *hook, i int, a *admission.Attribu
 	changed = !admission.Same(w.Object, out)
 	p.audit(a, fmt.Sprintf("patch.webhook.admission.k8s.io/round_%d_index_%d", round(a), i), map[string]any{
 		"configuration": h.configuration, "webhook": h.name, "patch": ops.Patch, "patchType": string(admissionv1.PatchTypeJSONPatch),
-	})
+	}, true)
 	if !changed {
 		return false, nil
 	}
@@ -144,8 +144,9 @@ func patched(w *admission.View, ops patch.Patch) (runtime.Object, error) {
 	return w.Decode(js, false)
 }
 
-// audit notes what a webhook has done, where anybody reads it.
-func (p *Mutating) audit(a *admission.Attributes, key string, value map[string]any) {
+// audit notes what a webhook has done, where anybody reads it; what shows the
+// object only where objects are logged.
+func (p *Mutating) audit(a *admission.Attributes, key string, value map[string]any, shows bool) {
 	if a.Annotate == nil {
 		return
 	}
@@ -154,5 +155,5 @@ func (p *Mutating) audit(a *admission.Attributes, key string, value map[string]a
 		p.Log.Warn("an audit annotation could not be made", "key", key, "err", err)
 		return
 	}
-	a.Audit(key, string(b))
+	a.Annotate(key, string(b), shows)
 }

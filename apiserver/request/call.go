@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"proa/apiserver/audit"
 	"proa/auth"
 	"proa/resource"
 )
@@ -28,6 +29,8 @@ type Call struct {
 	Local     bool
 	UserAgent string
 	AuditID   string
+	// Audit is what is logged of the request, nil where nothing is.
+	Audit *audit.Record
 	// Begun is called by a watch when what there was at its beginning has been
 	// sent, perhaps more than once. It may be nil.
 	Begun func()

@@ -103,7 +103,7 @@ func (a *API) Call(from *request.Call, d *resource.Definition, verb, subresource
 		Match: resource.Match{Definition: d, Served: &d.Served[0]},
 	}
 	if from != nil {
-		c.User, c.Now, c.UserAgent, c.AuditID = from.User, from.Now, from.UserAgent, from.AuditID
+		c.User, c.Now, c.UserAgent, c.AuditID, c.Audit = from.User, from.Now, from.UserAgent, from.AuditID, from.Audit
 	}
 	if c.Now.IsZero() {
 		c.Now = metav1.Now()
@@ -141,10 +141,14 @@ func (a *API) admit(ctx context.Context, run func(context.Context, *admission.At
 
 // attributes begins the description of a write for admission.
 func attributes(c *request.Call, op admission.Operation, dryRun bool) *admission.Attributes {
-	return &admission.Attributes{
+	at := &admission.Attributes{
 		Operation: op, Definition: c.Match.Definition, Served: c.Match.Served, Subresource: c.Subresource, Kind: kindOf(c),
 		Namespace: c.Namespace, Name: c.Name, User: c.User, DryRun: dryRun, Warn: c.Warn,
 	}
+	if c.Audit != nil {
+		at.Annotate = c.Audit.Annotate
+	}
+	return at
 }
 
 // kindOf is the kind of what a request brings, where that is not the served

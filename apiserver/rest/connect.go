@@ -110,6 +110,7 @@ func (a *API) serveAnswer(w http.ResponseWriter, r *http.Request, c *request.Cal
 	if h.Default != nil {
 		h.Default(obj)
 	}
+	auditRequest(c, obj)
 	if m, ok := obj.(resource.Object); ok {
 		if err := a.completeBody(c, m, virtual); err != nil {
 			return err

@@ -161,6 +161,7 @@ func (a *API) decode(r *http.Request, c *request.Call, v codec.Validation) (reso
 		c.Warn(w)
 	}
 	s.Default(obj)
+	auditRequest(c, obj)
 	return obj, nil
 }
 
@@ -178,6 +179,7 @@ func (a *API) serveGet(w http.ResponseWriter, r *http.Request, c *request.Call) 
 	if err != nil {
 		return err
 	}
+	auditObject(c, e.Object)
 	return a.sendEntry(w, r, c, out, http.StatusOK, e)
 }
 
@@ -194,6 +196,7 @@ func (a *API) serveList(w http.ResponseWriter, r *http.Request, c *request.Call)
 	if err != nil {
 		return err
 	}
+	auditList(c, res)
 	return a.sendList(w, r, c, out, res)
 }
 
@@ -315,7 +318,11 @@ func (a *API) readDeleteOptions(r *http.Request, c *request.Call) (*metav1.Delet
 			return nil, err
 		}
 	}
-	return deleteOptions(f, b, c.Query)
+	o, err := deleteOptions(f, b, c.Query)
+	if err == nil {
+		auditRequest(c, o)
+	}
+	return o, err
 }
 
 func (a *API) serveDelete(w http.ResponseWriter, r *http.Request, c *request.Call) error {
@@ -355,6 +362,7 @@ func (a *API) serveDeleteCollection(w http.ResponseWriter, r *http.Request, c *r
 	if err != nil {
 		return err
 	}
+	auditList(c, res)
 	return a.sendList(w, r, c, out, res)
 }
 
@@ -396,10 +404,12 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, c *request.Call, ou
 		if s.Code == 0 {
 			s.Code = int32(code)
 		}
+		auditResponse(c, s)
 		begin(w, c)
 		respond.Status(w, r, s)
 		return nil
 	}
+	auditResponse(c, obj)
 	switch o, ok := obj.(resource.Object); {
 	case out.As == negotiate.PartialList:
 		return notAList(obj)

@@ -53,6 +53,7 @@ func (a *API) servePatch(w http.ResponseWriter, r *http.Request, c *request.Call
 	if err != nil {
 		return err
 	}
+	auditPatch(c, b)
 	o, err := patchOptions(c.Query, kind)
 	if err != nil {
 		return err

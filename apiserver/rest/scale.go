@@ -188,6 +188,7 @@ func (a *API) readScale(r *http.Request, c *request.Call) (func(*autoscalingv1.S
 		for _, w := range warnings {
 			c.Warn(w)
 		}
+		auditRequest(c, in)
 		if err := checkName(c, in); err != nil {
 			return nil, nil, err
 		}
@@ -206,6 +207,7 @@ func (a *API) readScale(r *http.Request, c *request.Call) (func(*autoscalingv1.S
 	if err != nil {
 		return nil, nil, err
 	}
+	auditPatch(c, b)
 	o, err := patchOptions(c.Query, kind)
 	if err != nil {
 		return nil, nil, err

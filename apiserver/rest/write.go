@@ -25,8 +25,10 @@ import (
 // sendResult writes the outcome of a verb.
 func (a *API) sendResult(w http.ResponseWriter, r *http.Request, c *request.Call, out negotiate.Output, code int, res *Result) error {
 	if res.Status != nil {
+		auditResponse(c, res.Status)
 		return a.sendObject(w, r, c, negotiate.Output{Format: out.Format, Pretty: out.Pretty}, code, res.Status, schema.GroupVersionKind{Version: "v1", Kind: "Status"})
 	}
+	auditObject(c, res.Object)
 	e := res.Entry
 	if e == nil {
 		e = &cache.Entry{Name: res.Object.GetName(), Namespace: res.Object.GetNamespace(), Object: res.Object}
