@@ -741,3 +741,27 @@ func restConfig(c *rest.Config) *rest.Config {
 	c.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
 	return c
 }
+
+// TestTrueOldObject: CVE-2021-25735. A webhook that compares what a node becomes
+// with what it was is shown what is stored, whatever the request brings.
+func TestTrueOldObject(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	nodes := w.Admin.CoreV1().Nodes()
+	if _, err := nodes.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"locked": "yes"}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.on("/lock", func(rw http.ResponseWriter, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		if strings.Contains(string(r.OldObject.Raw), `"locked":"yes"`) && !strings.Contains(string(r.Object.Raw), `"locked":"yes"`) {
+			return refuse("the label is locked")(rw, r)
+		}
+		return allow(rw, r)
+	})
+	w.validate(t, "/lock", about(arv1.Update, "", "v1", "nodes", "nodes/*"))
+	for _, subresource := range [][]string{nil, {"status"}} {
+		_, err := nodes.Patch(t.Context(), "n", types.StrategicMergePatchType, []byte(`{"metadata":{"labels":{"locked":null}}}`), metav1.PatchOptions{}, subresource...)
+		wants(t, err, "the label is locked")
+	}
+	_, err := nodes.Update(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}, metav1.UpdateOptions{})
+	wants(t, err, "the label is locked")
+}
