@@ -83,7 +83,8 @@ func (w *world) until(name, from string, ok func(*apiextensionsv1.CustomResource
 			return d
 		}
 	}
-	w.t.Fatalf("%s did not become as wanted", name)
+	d, err := w.crds.ApiextensionsV1().CustomResourceDefinitions().Get(w.t.Context(), name, metav1.GetOptions{})
+	w.t.Fatalf("%s did not become as wanted: %+v %v", name, d.Status, err)
 	return nil
 }
 

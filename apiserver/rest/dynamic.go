@@ -3,8 +3,6 @@ package rest
 import (
 	"net/http"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
 	"proa/apiserver/negotiate"
 	"proa/apiserver/request"
 	"proa/apiserver/table"
@@ -17,11 +15,7 @@ func asAsked(c *request.Call, stored resource.Object) (resource.Object, error) {
 	if c.Match.Definition.Dynamic == nil {
 		return stored, nil
 	}
-	obj, err := table.Converted(stored, c.Match.Served)
-	if err != nil {
-		return nil, apierrors.NewInternalError(err)
-	}
-	return obj, nil
+	return table.Converted(stored, c.Match.Served)
 }
 
 // toStorage is the reverse: the object as it is to be stored.
@@ -29,11 +23,7 @@ func toStorage(d *resource.Definition, obj resource.Object) (resource.Object, er
 	if d.Dynamic == nil {
 		return obj, nil
 	}
-	stored, err := d.Dynamic.ToStorage(obj)
-	if err != nil {
-		return nil, apierrors.NewInternalError(err)
-	}
-	return stored, nil
+	return d.Dynamic.ToStorage(obj)
 }
 
 // accept chooses the form of an answer that is an object of the resource, or

@@ -288,7 +288,7 @@ func (a *API) served(c *request.Call, live resource.Object) (resource.Object, er
 	}
 	obj, err := table.Converted(live, s)
 	if err != nil {
-		return nil, apierrors.NewInternalError(err)
+		return nil, err
 	}
 	return table.Typed(obj, s.GroupVersionKind()), nil
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	client "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset/typed/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"proa/controller"
+	"proa/resource/apiextensions"
 )
 
 // Config is what both loops need beside their Env.
@@ -60,11 +62,11 @@ type checked struct {
 // Run implements controller.Controller.
 func (l *conditions) Run(ctx context.Context) error { return l.loop.Run(ctx) }
 
-// group are the keys of the other definitions of a group.
+// group are the keys of the other definitions of a group that lack a name.
 func (l *conditions) group(d *crd) []controller.Key {
 	var keys []controller.Key
 	for _, o := range l.all() {
-		if o.Spec.Group == d.Spec.Group && o.Name != d.Name {
+		if o.Spec.Group == d.Spec.Group && o.Name != d.Name && !apiextensions.Is(o, apiextensionsv1.NamesAccepted) {
 			keys = append(keys, controller.Key{Name: o.Name})
 		}
 	}

@@ -47,7 +47,8 @@ func takenIn(group string, all []*crd) taken {
 // decide returns the status that a definition is to have, or nil where it has
 // it. Of schemas it takes what check says.
 func decide(d *crd, all []*crd, nonStructural *condition, now metav1.Time) *crd {
-	next := d.DeepCopy()
+	// Only the status is written, and schemas are large.
+	next := &crd{TypeMeta: d.TypeMeta, ObjectMeta: d.ObjectMeta, Spec: d.Spec, Status: *d.Status.DeepCopy()}
 	if !equality.Semantic.DeepEqual(d.Spec.Names, d.Status.AcceptedNames) || apiextensions.Condition(d, apiextensionsv1.NamesAccepted) == nil {
 		accepted, c := acceptNames(d, takenIn(d.Spec.Group, all))
 		next.Status.AcceptedNames = accepted
