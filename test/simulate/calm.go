@@ -23,14 +23,14 @@ const (
 
 // converge waits until everything is as it was asked for, and then for silence.
 func (w *world) converge(ctx context.Context) {
-	began := time.Now()
+	began, patience := time.Now(), convergence+w.plan.setBack()
 	var left string
 	for {
 		if left = w.audit.unsettled(); left == "" {
 			break
 		}
-		if time.Since(began) > convergence {
-			w.failf("the cluster has not converged %v after the last fault: %s", convergence, left)
+		if time.Since(began) > patience {
+			w.failf("the cluster has not converged %v after the last fault: %s", patience, left)
 			return
 		}
 		if sleep(ctx, look) != nil {
@@ -43,7 +43,7 @@ func (w *world) converge(ctx context.Context) {
 		if quiet >= silence {
 			return
 		}
-		if time.Since(began) > convergence+silence {
+		if time.Since(began) > patience+silence {
 			w.failf("the cluster does not fall silent: %s was written %v ago", key, quiet)
 			return
 		}
@@ -59,7 +59,7 @@ func (a *audit) unsettled() string {
 	defer a.mu.Unlock()
 	for key, ns := range a.spaces {
 		if ns.DeletionTimestamp != nil {
-			return key + " is being deleted"
+			return fmt.Sprintf("%s is being deleted: %+v, finalizers %v", key, ns.Status, ns.Spec.Finalizers)
 		}
 	}
 	if len(a.nodes) != a.world.plan.nodes {

@@ -98,6 +98,17 @@ func newPlan(seed uint64) plan {
 	}
 }
 
+// setBack is by how much the control plane's clock is set back in all. A delay
+// that it counts becomes longer by that, in the simulation: what Go says of the
+// time lets delays be counted right, whatever happens to a real clock, but no
+// other clock can say such a thing.
+func (p *plan) setBack() (total time.Duration) {
+	for _, e := range p.events {
+		total -= min(e.by, 0)
+	}
+	return total
+}
+
 // fate decides about the n-th of something, whatever happened before.
 func fate(seed, stream, n uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed^stream<<56, n))
