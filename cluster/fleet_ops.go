@@ -89,7 +89,10 @@ func (f *fleet) start(ctx context.Context, n *fleetNode) error {
 	if err != nil {
 		return err
 	}
-	return f.boot(ctx, n, authority, url)
+	if err := f.boot(ctx, n, authority, url); err != nil {
+		return err
+	}
+	return f.shareImages(ctx, n)
 }
 
 // innerURL is how nodes reach the API server.

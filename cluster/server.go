@@ -146,6 +146,9 @@ func (s *server) start(ctx context.Context) error {
 	if err := nodes.Wait(); err != nil {
 		return err
 	}
+	if s.cluster != nil {
+		s.shareImages(ctx)
+	}
 	s.notify.Reached(StepReady, "")
 	settle(s.parts, s.clock, s.log)
 	return nil

@@ -244,10 +244,11 @@ func (s *Store) store(ctx context.Context, img cimages.Image, snapshotter string
 	if err := containerd.NewImage(s.client, img).Unpack(ctx, snapshotter); err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
+	img.Labels = map[string]string{importedLabel: "true"}
 	is := s.client.ImageService()
 	_, err := is.Create(ctx, img)
 	if errdefs.IsAlreadyExists(err) {
-		_, err = is.Update(ctx, img, "target")
+		_, err = is.Update(ctx, img, "target", "labels."+importedLabel)
 	}
 	return err
 }

@@ -224,10 +224,13 @@ func (f fleetUser) serve(nodes []string) {
 	}
 }
 
+// importedImage is one that only "proa image import" brings.
+const importedImage = "proa.local/imported:1"
+
 // importImage brings an image to all nodes.
 func (f fleetUser) importImage(nodes []string) {
 	f.t.Helper()
-	const name = "proa.local/imported:1"
+	const name = importedImage
 	file := filepath.Join(f.dir, "image.tar")
 	w, err := os.Create(file)
 	if err != nil {
@@ -261,6 +264,9 @@ func (f fleetUser) addAndRemove() {
 	f.node("add", name)
 	f.nodeIs(name, corev1.ConditionTrue)
 	f.apply(pinned("on-extra", name, "proa.local/hello:1"))
+	f.apply(pinned("imported-extra", name, importedImage)) // before the node was there
+	f.pod("imported-extra", "ready", ready)
+	f.kubectl("delete", "pod", "imported-extra", "--wait=false", "--grace-period=0", "--force")
 	p := f.pod("on-extra", "ready", ready)
 	first := processOf(f.user, p)
 	if out := f.sh("on-node-1", "wget -qO- http://"+p.Status.PodIP+":8080/"); !strings.Contains(out, "Hello from on-extra") {
