@@ -60,15 +60,30 @@ func newMachine(t *testing.T) *cluster {
 	c.podCIDR = fmt.Sprintf("10.%d.0.0/24", 150+n)
 	c.flags = []string{
 		"--data-dir", filepath.Join(dir, "d"), "--bridge", "pe0", "--pod-cidr", c.podCIDR,
-		"--cgroup-root", "/" + name, "--node-name", "node",
+		"--cgroup-root", "/" + name, "--node-name", "node", "--config", filepath.Join(dir, "config.yaml"),
 	}
 	t.Cleanup(c.remove)
+	c.configure("")
 	run(t, "ip", "netns", "add", name)
 	run(t, "ip", "-n", name, "link", "set", "lo", "up")
 	run(t, "ip", "-n", name, "link", "add", "up0", "type", "bridge")
 	run(t, "ip", "-n", name, "addr", "add", nodeAddress+"/24", "dev", "up0")
 	run(t, "ip", "-n", name, "link", "set", "up0", "up")
 	return c
+}
+
+// configure writes the cluster's configuration: settings of the node agent as lines
+// of YAML, and thresholds of eviction, lest a test depend on how full the machine's
+// disk is.
+func (c *cluster) configure(kubelet string) {
+	c.t.Helper()
+	const config = `node:
+  kubelet:
+    evictionHard: {memory.available: 100Mi, nodefs.available: 1%, nodefs.inodesFree: 1%, imagefs.available: 1%, imagefs.inodesFree: 1%}
+`
+	if err := os.WriteFile(filepath.Join(c.dir, "config.yaml"), []byte(config+kubelet), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // programs is the directory with proa, the same as kubectl, and what they need

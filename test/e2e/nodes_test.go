@@ -38,7 +38,7 @@ func divided(t *testing.T, nodes int) *cluster {
 	t.Helper()
 	c := newMachine(t)
 	c.flags = []string{
-		"--data-dir", filepath.Join(c.dir, "d"), "--bridge", "pe0", "--pod-cidr", "10.42.0.0/16",
+		"--config", filepath.Join(c.dir, "config.yaml"), "--data-dir", filepath.Join(c.dir, "d"), "--bridge", "pe0", "--pod-cidr", "10.42.0.0/16",
 		"--cgroup-root", "/" + c.netns, "--nodes", fmt.Sprint(nodes), "--node-monitor-grace-period", silence,
 	}
 	return c

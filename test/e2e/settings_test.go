@@ -23,21 +23,14 @@ func TestSettings(t *testing.T) {
 	c := newMachine(t)
 	web := c.manifestServer(t)
 	socket := filepath.Join(c.dir, "push.sock")
-	file := filepath.Join(c.dir, "config.yaml")
-	settings := fmt.Sprintf(`node:
-  pushSocket: %s
-  kubelet:
-    containerLogMaxSize: 32Ki
+	c.configure(fmt.Sprintf(`    containerLogMaxSize: 32Ki
     containerLogMaxFiles: 3
     containerLogMonitorInterval: 3s
     staticPodURL: %s/pods
     staticPodURLHeader: {X-Key: [open]}
     httpCheckFrequency: 1s
-`, socket, web.url)
-	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c.flags = append(c.flags, "--config", file)
+  pushSocket: %s
+`, web.url, socket))
 	c.up()
 	t.Run("parts", func(t *testing.T) {
 		t.Run("logs", func(t *testing.T) { t.Parallel(); testLogRotation(c.user(t)) })
