@@ -1,10 +1,9 @@
 package expression
 
 import (
+	"github.com/google/cel-go/common/types"
 	arv1 "k8s.io/api/admissionregistration/v1"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
-
-	"github.com/google/cel-go/common/types"
 )
 
 // Conditions are the compiled match conditions of a webhook or policy.

@@ -182,7 +182,6 @@ func (c *Caller) connect(t Target) (*client, error) {
 	if s := t.Service; s != nil {
 		tr.Proxy = nil
 		tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			var a netip.AddrPort
 			a, err := backend.OfService(ctx, c.services, s.Namespace, s.Name, strconv.Itoa(int(s.Port)))
 			if err != nil {
 				return nil, err

@@ -85,8 +85,6 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 // time, and ends in an error.
 func TestHostileAnswers(t *testing.T) {
 	t.Parallel()
-	stop := make(chan struct{})
-	defer close(stop)
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
 		want   string
