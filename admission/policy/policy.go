@@ -64,7 +64,11 @@ type head struct {
 var errUnconstrained = fmt.Errorf("policy contained no match constraints, a required field")
 
 func newHead(name string, m *arv1.MatchResources, k *arv1.ParamKind, fail *arv1.FailurePolicyType, variables []arv1.Variable, conditions []arv1.MatchCondition) head {
-	h := head{name: name, paramKind: k, failOpen: fail != nil && *fail == arv1.Ignore, compiler: expression.NewCompiler()}
+	h := head{name: name, paramKind: k, failOpen: fail != nil && *fail == arv1.Ignore, compiler: expression.Plain()}
+	if len(variables) > 0 {
+		// A compiler of one's own takes a hundred kilobytes.
+		h.compiler = expression.NewCompiler()
+	}
 	if m != nil {
 		h.criteria = match.OfPolicy(m)
 	}
