@@ -60,7 +60,9 @@ func CustomResourceDefinition() *resource.Definition {
 		Updates: map[string]resource.Update[*apiextensionsv1.CustomResourceDefinition]{
 			"status": {
 				PrepareUpdate: func(_ *resource.Request, d, old *apiextensionsv1.CustomResourceDefinition) {
-					d.Spec = *old.Spec.DeepCopy()
+					// Not a copy: schemas are large, nothing writes to them after this, and
+					// the cache holds both states.
+					d.Spec = old.Spec
 					dropObservedGeneration(d)
 				},
 				ValidateUpdate: func(d, old *apiextensionsv1.CustomResourceDefinition) field.ErrorList {
