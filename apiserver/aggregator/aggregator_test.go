@@ -138,7 +138,8 @@ func start(t *testing.T, o *other) (*apitest.Env, dynamic.ResourceInterface) {
 	env := apitest.Start(t, apitest.WithTable(table), apitest.WithConfig(func(c *apiserver.Config) {
 		c.Aggregator = a
 		own := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			io.WriteString(w, `{"paths":{"apis/apps/v1":{"serverRelativeURL":"/openapi/v3/apis/apps/v1?hash=1"}}}`)
+			w.Header().Set("Etag", `"own"`)
+			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(`{"paths":{"apis/apps/v1":{"serverRelativeURL":"/openapi/v3/apis/apps/v1?hash=1"}}}`))
 		})
 		c.Mounts = append(c.Mounts, apiserver.Mount{Prefix: "/openapi", Handler: a.OpenAPI(own)})
 	}))
@@ -275,6 +276,32 @@ func TestAnotherServer(t *testing.T) {
 	}
 	if code, text := get(apitest.AdminUser, "/openapi/v3/apis/ships.example.com/v1alpha1?hash=ABC"); code != 200 || !strings.Contains(text, `"title":"ships"`) {
 		t.Errorf("%d %s", code, text)
+	}
+
+	// A client that knows the index of this server alone does not know it all.
+	ask := func(etag string) *http.Response {
+		client, err := rest.HTTPClientFor(env.Config(apitest.AdminUser))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, env.URL()+"/openapi/v3", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("If-None-Match", etag)
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp
+	}
+	whole := ask(`"own"`)
+	if whole.StatusCode != http.StatusOK {
+		t.Errorf("%d for an index that has become longer", whole.StatusCode)
+	}
+	if resp := ask(whole.Header.Get("Etag")); resp.StatusCode != http.StatusNotModified {
+		t.Errorf("%d for the index that the client has", resp.StatusCode)
 	}
 
 	// A watch comes as it goes.

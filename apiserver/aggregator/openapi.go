@@ -3,11 +3,14 @@ package aggregator
 import (
 	"bytes"
 	"context"
+	"crypto/sha512"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/kube-openapi/pkg/handler3"
@@ -26,8 +29,11 @@ func (a *Aggregator) OpenAPI(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		own := &recorded{header: http.Header{}}
-		next.ServeHTTP(own, r)
+		own, plain := &recorded{header: http.Header{}}, r.Clone(r.Context())
+		for _, name := range []string{"If-None-Match", "If-Modified-Since", "Accept-Encoding", "Range"} {
+			plain.Header.Del(name) // what the client knows is the whole index
+		}
+		next.ServeHTTP(own, plain)
 		var index handler3.OpenAPIV3Discovery
 		if own.code != http.StatusOK || json.Unmarshal(own.body.Bytes(), &index) != nil {
 			own.copyTo(w)
@@ -40,7 +46,9 @@ func (a *Aggregator) OpenAPI(next http.Handler) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(b) // the client has gone where it fails
+		w.Header().Set("Cache-Control", "no-cache, private")
+		w.Header().Set("Etag", fmt.Sprintf(`"%X"`, sha512.Sum512(b)))
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
 	})
 }
 
