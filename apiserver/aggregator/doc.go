@@ -5,7 +5,7 @@
 //	local.go       the API services of what this server serves itself
 //	checker.go     whether the server behind a service answers, and what it serves
 //	proxy.go       passes requests on
-//	openapi.go     the documents of other servers, in the index of this one's
+//	openapi.go     the documents of other servers, in one index with this one's
 //
 // A request for a version that another server serves has been authenticated and
 // authorized here. It is passed on with its user in the headers of a front proxy,
