@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"proa/controller"
 )
 
 // apply carries out a plan: the sets first, then the deployment's own
@@ -93,8 +95,11 @@ func (c *deployments) create(ctx context.Context, d *appsv1.Deployment, p *plan)
 		Spec: appsv1.ReplicaSetSpec{Replicas: &p.replicas, MinReadySeconds: d.Spec.MinReadySeconds, Selector: selector, Template: *template},
 	}
 	rs.Annotations = setAnnotations(d, nil, p.revision)
+	key := controller.Key{Namespace: d.Namespace, Name: d.Name}
+	c.made.ExpectCreations(key, 1)
 	made, err := c.env.Client.AppsV1().ReplicaSets(d.Namespace).Create(ctx, rs, metav1.CreateOptions{})
 	if err != nil {
+		c.made.CreationObserved(key)
 		return rs, err
 	}
 	if p.replicas > 0 {

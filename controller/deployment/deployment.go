@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
@@ -24,6 +25,10 @@ var (
 	replicaSetKind = appsv1.SchemeGroupVersion.WithKind("ReplicaSet")
 )
 
+// unseenWait is when a set that was made, but has not shown, is asked about again:
+// it may have come and gone while nobody watched.
+const unseenWait = time.Minute
+
 type deployments struct {
 	env    controller.Env
 	loop   *controller.Loop[controller.Key]
@@ -35,6 +40,9 @@ type deployments struct {
 	// was just scaled up looks small, and another would be given the room that it
 	// has taken.
 	written controller.Written
+	// made are sets that were created and are not in the cache yet. Another template
+	// may have come meanwhile, whose set must not get the room of theirs.
+	made *controller.Expectations[controller.Key]
 }
 
 // Definition of the deployment controller.
@@ -53,7 +61,9 @@ func newController(env controller.Env) (controller.Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &deployments{env: env, lister: apps.Deployments().Lister(), sets: sets, pods: pods}
+	c := &deployments{
+		env: env, lister: apps.Deployments().Lister(), sets: sets, pods: pods, made: controller.NewExpectations[controller.Key](env.Clock),
+	}
 	c.loop = controller.NewLoop("deployment", env, workers, c.reconcile)
 	if err := controller.Watch(c.loop, apps.Deployments().Informer(), controller.Self[*appsv1.Deployment]); err != nil {
 		return nil, err
@@ -87,7 +97,11 @@ func (c *deployments) ofSet(old, rs *appsv1.ReplicaSet, deleted bool) []controll
 			continue
 		}
 		if ref := metav1.GetControllerOfNoCopy(o); ref != nil && ref.Kind == deploymentKind.Kind {
-			keys = append(keys, controller.Key{Namespace: o.Namespace, Name: ref.Name})
+			key := controller.Key{Namespace: o.Namespace, Name: ref.Name}
+			if old == nil {
+				c.made.CreationObserved(key)
+			}
+			keys = append(keys, key)
 		}
 	}
 	if len(keys) == 0 && !deleted {
@@ -131,10 +145,14 @@ func (c *deployments) ofPod(_, pod *v1.Pod, deleted bool) []controller.Key {
 func (c *deployments) reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
 	d, err := c.lister.Deployments(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
+		c.made.Forget(key)
 		return controller.Done, nil
 	}
 	if err != nil {
 		return controller.Done, err
+	}
+	if !c.made.Satisfied(key) {
+		return controller.Again(unseenWait), nil // or sooner, by the event of the set
 	}
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil {
