@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionv1beta1 "k8s.io/api/admission/v1beta1"
@@ -26,8 +27,8 @@ const (
 // known: a version of AdmissionReview that this server speaks.
 func known(version string) bool { return version == v1 || version == v1beta1 }
 
-// answers reads what webhooks answer.
-var answers = func() runtime.Decoder {
+// answers reads what webhooks answer. It is made when the first does.
+var answers = sync.OnceValue(func() runtime.Decoder {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{admissionv1.AddToScheme, admissionv1beta1.AddToScheme} {
 		if err := add(s); err != nil {
@@ -35,7 +36,7 @@ var answers = func() runtime.Decoder {
 		}
 	}
 	return serializer.NewCodecFactory(s).UniversalDeserializer()
-}()
+})
 
 // ask makes the review to send. The two versions have the same form.
 func ask(v *admission.View, version string, uid types.UID) ([]byte, error) {
@@ -111,7 +112,7 @@ func decode(body []byte, into runtime.Object) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return fmt.Errorf("0-length response")
 	}
-	got, _, err := answers.Decode(body, nil, into)
+	got, _, err := answers().Decode(body, nil, into)
 	if err == nil && got != into {
 		err = fmt.Errorf("unexpected response type %T", got)
 	}
