@@ -81,9 +81,10 @@ $(BIN)/pause: images/pause/pause.c
 	  -fno-pie -no-pie -fno-asynchronous-unwind-tables -Wl,--build-id=none,-z,noseparate-code,-z,norelro -s -o $@ $<
 
 .PHONY: test
-test: build lint ## Run all tests, the end-to-end ones with real containers among them.
+test: build lint ## Run all tests, the end-to-end ones with real containers among them, and a sample of upstream's conformance tests.
 	@$(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) $(GO) test -timeout 20m ./...
 	@cd test/conformance && $(GO) test . ./cluster ./images ./programs ./registry ./report ./suite
+	@$(MAKE) --no-print-directory conformance-sample
 
 # The binary under the detector is run end to end as well, with a kubectl that is
 # not: it would say so in its output. A race is a failed test: the server's log is
