@@ -3,8 +3,8 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"sync"
 
-	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,23 +51,26 @@ func (b *bootstrapping) ensure(ctx context.Context, p *parts, a *api, c kubernet
 		return err
 	}
 	b.namespaces.Done()
-	g, ctx := errgroup.WithContext(ctx)
-	for hook, make := range map[*health.Hook]func() error{
-		&b.policy:         func() error { return bootstrap.Ensure(ctx, c) },
-		&b.priorities:     func() error { return priority.EnsureSystem(ctx, c.SchedulingV1().PriorityClasses()) },
-		&b.serviceCIDR:    func() error { return services.Ensure(ctx) },
-		&b.authentication: func() error { return publishAuthentication(ctx, c, authority) },
+	var made sync.WaitGroup
+	for hook, make := range map[*health.Hook]func(context.Context) error{
+		&b.policy:         func(ctx context.Context) error { return bootstrap.Ensure(ctx, c) },
+		&b.priorities:     func(ctx context.Context) error { return priority.EnsureSystem(ctx, c.SchedulingV1().PriorityClasses()) },
+		&b.serviceCIDR:    services.Ensure,
+		&b.authentication: func(ctx context.Context) error { return publishAuthentication(ctx, c, authority) },
 	} {
-		g.Go(func() error {
-			if err := make(); err != nil {
+		made.Go(func() {
+			insist(ctx, p, a.log, hook.Name, func(ctx context.Context) error {
+				err := make(ctx)
+				if err == nil {
+					hook.Done()
+				}
 				return err
-			}
-			hook.Done()
-			return nil
+			})
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
+	made.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	p.run("default service range", func(ctx context.Context) error {
 		return services.Run(ctx, a.hub, a.definition("networking.k8s.io", "v1", "servicecidrs"))

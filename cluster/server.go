@@ -219,12 +219,12 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 			return fmt.Errorf("api.advertiseAddress: %w", err)
 		}
 	}
-	if err := ensureDoor(ctx, admin, serviceIP, netip.AddrPortFrom(door, s.api.address.Port())); err != nil {
-		return err
-	}
-	if err := ensureDNS(ctx, admin, c.Network.ClusterDNS); err != nil {
-		return err
-	}
+	insist(ctx, s.parts, s.log, "the API server as a service", func(ctx context.Context) error {
+		return ensureDoor(ctx, admin, serviceIP, netip.AddrPortFrom(door, s.api.address.Port()))
+	})
+	insist(ctx, s.parts, s.log, "the cluster's DNS as a service", func(ctx context.Context) error {
+		return ensureDNS(ctx, admin, c.Network.ClusterDNS)
+	})
 	if err := s.writeKubeconfigs(); err != nil {
 		return err
 	}

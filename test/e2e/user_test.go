@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -173,6 +174,8 @@ func (u *user) gone(name string, meanwhile func()) []*corev1.Pod {
 	ctx, cancel := context.WithTimeout(u.t.Context(), patience)
 	defer cancel()
 	uid, started := "", false
+	var doing sync.WaitGroup
+	defer doing.Wait()
 	_, err := watchtools.UntilWithSync(ctx, u.podWatch(name), &corev1.Pod{}, nil, func(e watch.Event) (bool, error) {
 		p, ok := e.Object.(*corev1.Pod)
 		if !ok || uid != "" && uid != string(p.UID) {
@@ -182,7 +185,7 @@ func (u *user) gone(name string, meanwhile func()) []*corev1.Pod {
 		states = append(states, p)
 		if !started {
 			started = true
-			go meanwhile()
+			doing.Go(meanwhile)
 		}
 		return e.Type == watch.Deleted, nil
 	})
