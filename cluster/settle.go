@@ -19,9 +19,9 @@ import (
 const settleTime = 3 * time.Second
 
 // settle gives back to the system, once, what only the start needed: garbage, and
-// the pages of the program that nothing has used since. A third of the program is
-// run once: it prepares types and tables. Without this it would stay mapped for as
-// long as the process lives, more than half of what the process has at rest.
+// the pages of the program that nothing has used since. Much of the program is run
+// once: it prepares types and tables. Without this it would stay mapped for as long
+// as the process lives.
 func settle(p *parts, c clock.Clock, log *slog.Logger) {
 	p.run("settling", func(ctx context.Context) error {
 		t := c.NewTimer(settleTime)

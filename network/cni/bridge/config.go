@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
@@ -46,9 +47,7 @@ func (c *config) portmap(result *current.Result) ([]byte, error) {
 		return nil, nil
 	}
 	conf := map[string]any{}
-	for k, v := range c.PortMap {
-		conf[k] = v
-	}
+	maps.Copy(conf, c.PortMap)
 	conf["cniVersion"], conf["name"], conf["type"] = c.CNIVersion, c.Name, "portmap"
 	conf["runtimeConfig"] = c.RuntimeConfig
 	if result != nil {
