@@ -81,7 +81,8 @@ func newTasks(ic *plugin.InitContext) (any, error) {
 
 // tune sets what the environment says otherwise, for runc's sake, and what
 // containerd sets for shims of one pod each. A shared one has few sisters, so its
-// memory counts less; collecting at every 2 MB costs too much while pods start. What is free goes back to the system every 30 seconds all the same.
+// memory counts less; collecting at every 2 MB costs too much while pods start.
+// What is free goes back to the system every 30 seconds all the same.
 func tune() {
 	runtime.GOMAXPROCS(min(4, runtime.NumCPU()))
 	if *shared {
