@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,7 +48,7 @@ type API struct {
 	// Observe counts what happens, for metrics.
 	Observe Observer
 
-	rushing atomic.Int64 // watches that get many events, see rush.go
+	turns turns // of watches that get many events, see rush.go
 }
 
 // Observer is told of things worth counting. Its methods must be quick.

@@ -2,7 +2,7 @@ package rest
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -13,21 +13,41 @@ import (
 const (
 	// rushTime: a watch whose deliveries are not as far apart is in a rush.
 	rushTime = 10 * time.Millisecond
-	// holdEach is for how long a watch in a rush is held for each one that is:
-	// together they get 20,000 deliveries a second, which is less than a core.
-	holdEach = 50 * time.Microsecond
+	// turn is how far apart the deliveries of all watches in a rush are.
+	turn = 50 * time.Microsecond
 	// minHold is not worth a timer, maxHold is as long as anybody waits.
 	minHold, maxHold = 500 * time.Microsecond, 50 * time.Millisecond
 	// gathered events are worth a delivery of their own.
 	gathered = 64
 )
 
+// turns gives the watches in a rush their turns, one after the other. Its zero
+// value is ready for use. Safe for concurrent use.
+type turns struct {
+	mu   sync.Mutex
+	next time.Time
+}
+
+// take returns how long to wait for one's turn, at most maxHold.
+func (t *turns) take(now time.Time) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.next.Before(now) {
+		t.next = now
+	}
+	d := t.next.Sub(now)
+	if d >= maxHold {
+		return maxHold
+	}
+	t.next = t.next.Add(turn)
+	return d
+}
+
 // rush holds a watch back while it is one of many in a rush. A watch on its own is
 // not held back, nor is an event after a pause. It is used by one goroutine.
 type rush struct {
-	all   *atomic.Int64 // how many watches are in a rush
-	in    bool          // this one is
-	last  time.Time     // of the delivery before
+	turns *turns
+	last  time.Time // of the delivery before
 	timer *time.Timer
 }
 
@@ -37,18 +57,10 @@ func (r *rush) hold(ctx context.Context, events int) {
 	now := time.Now()
 	in := now.Sub(r.last) < rushTime
 	r.last = now
-	if in != r.in {
-		r.in = in
-		if in {
-			r.all.Add(1)
-		} else {
-			r.all.Add(-1)
-		}
-	}
 	if !in || events >= gathered {
 		return
 	}
-	d := min(time.Duration(r.all.Load())*holdEach, maxHold)
+	d := r.turns.take(now)
 	if d < minHold {
 		return
 	}
@@ -63,12 +75,4 @@ func (r *rush) hold(ctx context.Context, events int) {
 		r.timer.Stop()
 	}
 	r.last = time.Now()
-}
-
-// end is called when the watch ends.
-func (r *rush) end() {
-	if r.in {
-		r.all.Add(-1)
-		r.in = false
-	}
 }

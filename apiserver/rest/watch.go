@@ -71,8 +71,7 @@ func (a *API) pump(ctx context.Context, c *request.Call, q *query, enc *eventEnc
 	if c.Begun != nil && !request.InitialEventsEnd {
 		c.Begun()
 	}
-	rush := rush{all: &a.rushing}
-	defer rush.end()
+	rush := rush{turns: &a.turns}
 	for {
 		events, err := watch.Next(ctx)
 		if err != nil {
