@@ -32,8 +32,8 @@ func TestHold(t *testing.T) {
 			{rushTime - 1, 100, 1, 100 * turn}, // two in a rush: the third waits
 			{0, 100, gathered, 0},              // enough have come together
 			{maxHold, 0, 1, 0},
-			{0, 0, 1, 0}, // alone
-			{0, 5, 1, 0}, // too few to matter
+			{0, 0, 1, 0},          // alone
+			{0, 5, 1, 0},          // too few to matter
 			{0, 20, 1, 27 * turn}, // after the seven turns of before
 			{0, 1 << 16, 1, maxHold},
 			{rushTime, 100, 1, 0},
