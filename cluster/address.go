@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/vishvananda/netlink"
 )
 
@@ -43,7 +44,7 @@ func nodeAddress(c *Config) (netip.Addr, error) {
 }
 
 func defaultRouteAddress() (netip.Addr, bool) {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
+	routes, err := netlinksafe.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
 	if err != nil {
 		return netip.Addr{}, false
 	}
@@ -55,7 +56,7 @@ func defaultRouteAddress() (netip.Addr, bool) {
 		if err != nil {
 			continue
 		}
-		addrs, err := netlink.AddrList(link, netlink.FAMILY_V4)
+		addrs, err := netlinksafe.AddrList(link, netlink.FAMILY_V4)
 		if err != nil {
 			continue
 		}

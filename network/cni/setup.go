@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/vishvananda/netlink"
 	"sigs.k8s.io/knftables"
 )
@@ -108,7 +109,7 @@ const fallbackMTU = 1500
 // DefaultRouteMTU is the MTU of the interface that leads out of this machine.
 func DefaultRouteMTU() (int, error) {
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := netlink.RouteList(nil, family)
+		routes, err := netlinksafe.RouteList(nil, family)
 		if err != nil {
 			return 0, fmt.Errorf("list routes: %w", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/vishvananda/netlink"
 	"sigs.k8s.io/knftables"
 )
@@ -165,7 +166,7 @@ func removeBridge(name string) error {
 	if br.Type() != "bridge" {
 		return fmt.Errorf("the interface is a %s, not a bridge: left alone", br.Type())
 	}
-	links, err := netlink.LinkList()
+	links, err := netlinksafe.LinkList()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
 	}
