@@ -23,6 +23,31 @@ import (
 	"proa/store/memory"
 )
 
+// TestStoredName: an object without a name has that of its key; one with another
+// name is not what it is taken for.
+func TestStoredName(t *testing.T) {
+	t.Parallel()
+	s := newMemory(t)
+	def := podDef()
+	pods := start(t, s, cache.Options{}).Cache(def)
+	ctx := t.Context()
+	for name, stored := range map[string]string{"nameless": "", "right": "right", "wrong": "other"} {
+		o := pod("ns", stored, "")
+		value := must[[]byte](t)(codec.Storage{}.Encode(def, o))
+		must[store.KV](t)(s.Create(ctx, def.Key("ns", name), value, 0))
+	}
+	for name, readable := range map[string]bool{"nameless": true, "right": true, "wrong": false} {
+		e, _, err := pods.Get(ctx, "ns", name, cache.Latest, 0)
+		var corrupt *cache.CorruptError
+		switch {
+		case readable && (err != nil || e.Object.GetName() != name):
+			t.Errorf("%s: %+v, %v", name, e, err)
+		case !readable && !errors.As(err, &corrupt):
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestCorruptObject(t *testing.T) {
 	t.Parallel()
 	s := newMemory(t)

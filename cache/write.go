@@ -139,7 +139,8 @@ func (c *Cache) decode(kv store.KV) *Entry {
 	if err == nil {
 		obj, err = c.hub.codec.Decode(c.Definition, plain)
 	}
-	if err == nil {
+	// Upstream stores some without a name, such as the ranges of node ports.
+	if err == nil && obj.GetName() != "" {
 		if key := c.Definition.Key(obj.GetNamespace(), obj.GetName()); key != kv.Key {
 			err = fmt.Errorf("it says that it belongs at %s", key)
 		}

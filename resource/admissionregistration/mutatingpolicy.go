@@ -29,6 +29,7 @@ func MutatingAdmissionPolicy() *resource.Definition {
 		Settled:                true,
 		New:                    func() *arv1.MutatingAdmissionPolicy { return new(arv1.MutatingAdmissionPolicy) },
 		NewList:                func() runtime.Object { return new(arv1.MutatingAdmissionPolicyList) },
+		Former:                 []resource.Version[*arv1.MutatingAdmissionPolicy]{mutatingPolicyV1beta1()},
 		ValidateName:           apivalidation.NameIsDNSSubdomain,
 		Default: func(p *arv1.MutatingAdmissionPolicy) {
 			setDefault(&p.Spec.FailurePolicy, arv1.Fail)

@@ -25,6 +25,7 @@ func MutatingAdmissionPolicyBinding() *resource.Definition {
 		Settled:                true,
 		New:                    func() *arv1.MutatingAdmissionPolicyBinding { return new(arv1.MutatingAdmissionPolicyBinding) },
 		NewList:                func() runtime.Object { return new(arv1.MutatingAdmissionPolicyBindingList) },
+		Former:                 []resource.Version[*arv1.MutatingAdmissionPolicyBinding]{mutatingPolicyBindingV1beta1()},
 		ValidateName:           apivalidation.NameIsDNSSubdomain,
 		Default:                func(b *arv1.MutatingAdmissionPolicyBinding) { defaultMatch(b.Spec.MatchResources) },
 		Validate:               validateMutatingBinding,

@@ -66,8 +66,9 @@ spec:
 
 	sh := u.terminal("exec", "-it", "p", "-c", "web", "--", "sh")
 	sh.expect("# ")
-	sh.typed("stty size\n")
-	sh.expect("24 80")
+	// The terminal's size is sent once the shell runs, so it may be there first.
+	sh.typed(`until [ "$(stty size)" = "24 80" ]; do sleep 0.1; done; echo si""zed` + "\n")
+	sh.expect("sized")
 	sh.resize(50, 132)
 	sh.typed(`until [ "$(stty size)" = "50 132" ]; do sleep 0.1; done; echo re""sized` + "\n")
 	sh.expect("resized")
