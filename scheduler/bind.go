@@ -3,6 +3,9 @@ package scheduler
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,6 +37,9 @@ func (s *Scheduler) carryOut(ctx context.Context, b *binding) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
 		Target:     v1.ObjectReference{Kind: "Node", Name: b.decision.Node},
 	}, metav1.CreateOptions{})
+	if err != nil && !unmade(err) {
+		err = s.settle(ctx, b, err)
+	}
 	if err != nil {
 		if ctx.Err() == nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			s.config.Log.Warn("binding failed and will be retried", "pod", pod.Namespace+"/"+pod.Name, "node", b.decision.Node, "err", err)
@@ -43,6 +49,49 @@ func (s *Scheduler) carryOut(ctx context.Context, b *binding) {
 	}
 	s.config.Events.Eventf(pod, nil, v1.EventTypeNormal, "Scheduled", "Binding",
 		"Successfully assigned %s/%s to %s", pod.Namespace, pod.Name, b.decision.Node)
+}
+
+// unmade tells whether an error says for certain that nothing was written.
+// Whatever else comes back may stand for a binding whose answer was lost, and a
+// conflict often does: the pod is bound already.
+func unmade(err error) bool {
+	var s apierrors.APIStatus
+	if !errors.As(err, &s) {
+		return false
+	}
+	code := s.Status().Code
+	return code >= 400 && code < 500 && code != http.StatusRequestTimeout && code != http.StatusConflict
+}
+
+// Waits between the attempts to find out what became of a binding.
+const (
+	firstAsk = 50 * time.Millisecond
+	lastAsk  = 5 * time.Second
+)
+
+// settle finds out what became of a binding that was answered with err. It
+// returns nil where the pod is bound, which the watch will confirm. Until it
+// returns the pod counts on its node: were its room given to others while it is
+// bound and the watch has not said so yet, the node would be overcommitted.
+func (s *Scheduler) settle(ctx context.Context, b *binding, err error) error {
+	for wait := firstAsk; ; wait = min(2*wait, lastAsk) {
+		live, failed := s.config.Client.CoreV1().Pods(b.pod.Namespace).Get(ctx, b.pod.Name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(failed):
+			return failed
+		case failed == nil && live.UID == b.pod.UID && live.Spec.NodeName != "":
+			return nil
+		case failed == nil || unmade(failed):
+			return err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
 }
 
 // tellUnschedulable records why a pod fits nowhere, in its condition and as an

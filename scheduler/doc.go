@@ -23,7 +23,9 @@
 // A decided pod counts on its node at once (it is assumed) and is bound in the
 // background, so the loop never waits for the API. The binding is confirmed
 // when the pod comes back through the watch with its node. A binding that fails
-// takes the assumption back and queues the pod again.
+// takes the assumption back and queues the pod again. One whose answer says
+// nothing certain may have been made: the pod is read before its room is given
+// to others.
 //
 // # The queue
 //

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -48,6 +50,8 @@ type bindings struct {
 	mu   sync.Mutex
 	fail int
 	done map[string]int
+	// meet, if set, is asked first about every request of the scheduler.
+	meet func(r *http.Request, next http.RoundTripper) (*http.Response, error)
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
@@ -56,6 +60,9 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 func (b *bindings) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		if b.meet != nil {
+			return b.meet(r, next)
+		}
 		if !strings.HasSuffix(r.URL.Path, "/binding") {
 			return next.RoundTrip(r)
 		}
@@ -335,6 +342,81 @@ func TestFailedBindingIsRetried(t *testing.T) {
 
 // TestLeavesAlone: pods of another scheduler and pods behind a gate, until it
 // is opened.
+// door lets readers through while it is open.
+type door struct {
+	io.ReadCloser
+	open <-chan struct{}
+	shut <-chan struct{}
+}
+
+// Read implements io.Reader.
+func (d *door) Read(b []byte) (int, error) {
+	n, err := d.ReadCloser.Read(b)
+	select {
+	case <-d.shut:
+		<-d.open
+	default:
+	}
+	return n, err
+}
+
+// A binding was made, its answer was lost, and the watch is behind: until it is
+// known that the pod is bound, nobody else is given its room.
+func TestLostAnswerKeepsTheRoom(t *testing.T) {
+	w := newWorld(t)
+	w.node("n", 1)
+	var (
+		asked, refused, shut, open = make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+		gone                       atomic.Bool
+	)
+	told := sync.OnceFunc(func() { close(refused) })
+	let := sync.OnceFunc(func() { close(open) })
+	w.bindings.meet = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		switch path := strings.TrimPrefix(r.URL.Path, "/api/v1/"); {
+		case path == "pods" && r.URL.Query().Get("watch") != "":
+			resp, err := next.RoundTrip(r)
+			if err == nil {
+				resp.Body = &door{resp.Body, open, shut}
+			}
+			return resp, err
+		case path == "namespaces/default/pods/first/binding":
+			select {
+			case <-shut: // once more
+				return next.RoundTrip(r)
+			default:
+			}
+			close(asked)
+			<-refused
+			close(shut)
+			resp, err := next.RoundTrip(r)
+			if err != nil || resp.StatusCode >= 300 {
+				return resp, err
+			}
+			_ = resp.Body.Close()
+			return nil, errors.New("the connection was lost")
+		case path == "namespaces/default/pods/second/status":
+			told()
+		case path == "namespaces/default/pods/first" && r.Method == http.MethodGet:
+			defer let()
+		case path == "namespaces/default/pods/second/binding":
+			let()
+			if !gone.Load() {
+				t.Error("the second pod was given the room of the first")
+			}
+		}
+		return next.RoundTrip(r)
+	}
+	w.schedule()
+	w.pod("first")
+	<-asked
+	w.pod("second")
+	w.bound("first", "n")
+	<-open
+	gone.Store(true)
+	w.delete("first")
+	w.bound("second", "n")
+}
+
 func TestLeavesAlone(t *testing.T) {
 	w := newWorld(t)
 	w.node("a", 10)
