@@ -521,3 +521,25 @@ func parent(t *testing.T, pid int) int {
 	}
 	return n
 }
+
+// TestSharedProcessesStayInside: in a pod whose containers see all its processes,
+// the root of pause leads nowhere else, for one who may look into it.
+func TestSharedProcessesStayInside(t *testing.T) {
+	t.Parallel()
+	env := runtimetest.Start(t)
+	conn := env.Connect(t)
+	sc := env.SandboxConfig("shared")
+	sc.Linux.SecurityContext.NamespaceOptions.Pid = runtimeapi.NamespaceMode_POD
+	sb := startSandbox(t, conn, sc)
+	id := addContainer(t, env, conn, sb, "tracer", sc, func(cc *runtimeapi.ContainerConfig) {
+		cc.Linux.SecurityContext = &runtimeapi.LinuxContainerSecurityContext{
+			NamespaceOptions: sc.Linux.SecurityContext.NamespaceOptions,
+			Capabilities:     &runtimeapi.Capability{AddCapabilities: []string{"SYS_PTRACE"}},
+		}
+	})
+	for _, above := range []string{"", "/..", "/../../../../../../../../.."} {
+		if got := run(t, conn, id, "ls /proc/1/root"+above); got != "pause" {
+			t.Errorf("in the root of pause%s:\n%s", above, got)
+		}
+	}
+}

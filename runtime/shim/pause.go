@@ -26,6 +26,9 @@ type pauseProcess struct {
 	exited time.Time
 }
 
+// sandboxOOMScoreAdj is upstream's: the last to go.
+const sandboxOOMScoreAdj = "-998"
+
 // startPause makes the namespaces of the specification and starts pause in them.
 func startPause(spec sandbox.Spec) (*pauseProcess, error) {
 	type result struct {
@@ -50,7 +53,15 @@ func startPause(spec sandbox.Spec) (*pauseProcess, error) {
 		}
 	}()
 	r := <-started
-	return r.p, r.err
+	if r.err != nil {
+		return nil, r.err
+	}
+	// Without CAP_SYS_RESOURCE it keeps the shim's.
+	err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", r.p.pid), []byte(sandboxOOMScoreAdj), 0)
+	if err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, os.ErrNotExist) {
+		return nil, errors.Join(fmt.Errorf("protect pause: %w", err), r.p.kill(context.Background()))
+	}
+	return r.p, nil
 }
 
 // enter puts the calling thread into the namespaces that can be entered by a
@@ -97,23 +108,59 @@ func enter(spec sandbox.Spec) error {
 	return nil
 }
 
-// sandboxOOMScoreAdj is upstream's: the last to go.
-const sandboxOOMScoreAdj = "-998"
+// confine gives the calling thread a mount namespace that has the directory as its
+// root and nothing else. A changed root alone would not do: the containers of a
+// pod that shares its processes may look into pause's, and from there go up.
+func confine(root string) error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("make a mount namespace: %w", err)
+	}
+	// What happens to the mounts here must not happen on the machine.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("detach mounts: %w", err)
+	}
+	if err := unix.Mount(root, root, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mount %s: %w", root, err)
+	}
+	if err := unix.Chdir(root); err != nil {
+		return fmt.Errorf("enter %s: %w", root, err)
+	}
+	// The old root comes to lie over the new one, and is taken off.
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("make %s the root: %w", root, err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("take the machine's files away: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
+		return fmt.Errorf("make %s read-only: %w", root, err)
+	}
+	return nil
+}
 
-// launch starts pause from the calling thread.
+// launch starts pause from the calling thread, which is left with no other files.
 func launch(spec sandbox.Spec) (*pauseProcess, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	if err := confine(spec.Root); err != nil {
+		return nil, err
+	}
 	attr := &syscall.SysProcAttr{
-		Chroot:     spec.Root,
-		Cloneflags: unix.CLONE_NEWNS,
-		Setsid:     true,
+		Setsid: true,
 		// Without the shim nobody would ever end it.
 		Pdeathsig:  unix.SIGKILL,
 		Credential: &syscall.Credential{Uid: sandbox.ID, Gid: sandbox.ID},
 	}
 	if spec.SharePID {
-		attr.Cloneflags |= unix.CLONE_NEWPID
+		attr.Cloneflags = unix.CLONE_NEWPID
 	}
-	cmd := &exec.Cmd{Path: sandbox.Pause, Args: []string{sandbox.Pause}, Env: []string{}, Dir: "/", SysProcAttr: attr}
+	cmd := &exec.Cmd{
+		Path: sandbox.Pause, Args: []string{sandbox.Pause}, Env: []string{}, Dir: "/",
+		Stdin: null, Stdout: null, Stderr: null, SysProcAttr: attr,
+	}
 	// The shim reaps all children in one place, and tells.
 	exits, err := reaper.Default.Start(cmd)
 	if err != nil {
@@ -121,11 +168,6 @@ func launch(spec sandbox.Spec) (*pauseProcess, error) {
 	}
 	p := &pauseProcess{pid: cmd.Process.Pid, done: make(chan struct{})}
 	go p.wait(exits)
-	// Without CAP_SYS_RESOURCE it keeps the shim's.
-	err = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.pid), []byte(sandboxOOMScoreAdj), 0)
-	if err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, os.ErrNotExist) {
-		return nil, errors.Join(fmt.Errorf("protect pause: %w", err), p.kill(context.Background()))
-	}
 	return p, nil
 }
 
