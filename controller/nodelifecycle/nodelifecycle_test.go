@@ -74,13 +74,26 @@ func TestSilentNode(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		// live lets a node's agent beat, and say that it lives where it was given up:
+		// the controller may hear of beats too late.
+		live := func(name string) {
+			t.Helper()
+			beat(name)
+			n, err := nodes.Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c := condition(n.Status.Conditions, v1.NodeReady); c == nil || c.Status != v1.ConditionTrue {
+				speak(name)
+			}
+		}
 		// until waits for what is known of node a and its pods, while time goes on for
 		// those that are alive: slowly, for the controller hears of a beat later.
 		until := func(want string, alive ...string) {
 			t.Helper()
 			controllertest.Until(t, func() string {
 				for _, name := range alive {
-					beat(name)
+					live(name)
 				}
 				n, err := nodes.Get(ctx, "a", metav1.GetOptions{})
 				if err != nil {
