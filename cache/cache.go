@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,9 +146,13 @@ func (c *Cache) apply(changes []change) {
 	for _, t := range woken {
 		t.woken = false
 	}
+	again := c.isLive.Load() && slices.ContainsFunc(changes, func(ch change) bool { return c.unread(ch.entry) })
 	c.mu.Unlock()
 	for _, t := range woken {
 		t.wakeAll()
+	}
+	if again {
+		c.reread()
 	}
 }
 

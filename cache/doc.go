@@ -52,4 +52,9 @@
 // Reading it, or a list that contains it, fails with a [CorruptError] that
 // names the key; everything else works. Watches do not see it: for them the
 // object stays as it last was.
+//
+// A [Transformer] may encrypt values in the store (package encryption). One for
+// which there is no key is corrupt too, until there is and [Hub.Reread] looks at it
+// again. A value whose key is to be exchanged is stale ([Cache.Stale]): it is
+// written at the next update, even if that changes nothing.
 package cache

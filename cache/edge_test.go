@@ -438,6 +438,8 @@ func TestStoreThatWentBackInTime(t *testing.T) {
 // secret is a transformer that marks values, and knows an old mark.
 type secret struct{}
 
+func (secret) Active() bool { return true }
+
 func (secret) ToStore(_ context.Context, key string, plain []byte) ([]byte, error) {
 	return append([]byte("new:"+key+":"), plain...), nil
 }
@@ -471,8 +473,14 @@ func TestTransformer(t *testing.T) {
 	}
 	plain := must[[]byte](t)(pods.Encode(pod("ns", "b", "n")))
 	must[store.KV](t)(s.Create(ctx, "/registry/pods/ns/b", append([]byte("old:/registry/pods/ns/b:"), plain...), 0))
-	if got, _, err := pods.Get(ctx, "ns", "b", cache.Latest, 0); err != nil || !got.Stale {
-		t.Errorf("%+v, %v", got, err)
+	got, _, err := pods.Get(ctx, "ns", "b", cache.Latest, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for entry, want := range map[*cache.Entry]bool{e: false, got: true} {
+		if stale, err := pods.Stale(ctx, entry); err != nil || stale != want {
+			t.Errorf("%s is stale: %t, %v", entry.Key, stale, err)
+		}
 	}
 	must[store.KV](t)(s.Create(ctx, "/registry/pods/ns/c", append([]byte("new:/registry/pods/ns/b:"), plain...), 0))
 	if _, _, err := pods.Get(ctx, "ns", "c", cache.Latest, 0); err == nil {

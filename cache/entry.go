@@ -24,15 +24,14 @@ type Entry struct {
 	CreateRevision int64
 	// Err is a *CorruptError where the stored value cannot be decoded.
 	Err error
-	// Stale: the value should be written again even if it does not change,
-	// since it was stored under an old encryption key.
-	Stale bool
 
 	cache     *Cache
 	stored    []byte // plain, in the form of Codec.Encode
 	index     []string
 	encodings atomic.Pointer[encoding]
 	good      *Entry // the last one that could be decoded, where Err is set
+	// generation of the transformers that could not decode it, where Err is set.
+	generation int64
 }
 
 // Stored returns the bytes of the object as the codec encoded it, without its

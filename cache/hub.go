@@ -41,6 +41,8 @@ type Hub struct {
 	running  chan struct{} // closed when the watch was opened first
 	// unbroken is the revision since which no event was lost.
 	unbroken atomic.Int64
+	// generation is how often Reread was called.
+	generation atomic.Int64
 }
 
 // NewHub makes a hub over a store.

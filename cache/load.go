@@ -94,8 +94,8 @@ func (c *Cache) load(ctx context.Context) {
 }
 
 // fill makes the cache live with the entries as of rev. It returns false where
-// events after rev may have been lost meanwhile, so that the entries are of no
-// use.
+// events after rev may have been lost meanwhile, or keys are there by which more
+// of the entries can be read, so that they are of no use.
 func (c *Cache) fill(entries []*Entry, rev int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,7 +117,7 @@ func (c *Cache) fill(entries []*Entry, rev int64) bool {
 		c.apply(c.changes(pending))
 		c.mu.Lock()
 	}
-	if rev < c.hub.unbroken.Load() {
+	if rev < c.hub.unbroken.Load() || c.outdated() {
 		return false
 	}
 	c.loaded.Store(rev)

@@ -25,8 +25,11 @@ type Codec interface {
 // Transformer changes encoded bytes on their way to and from the store, for
 // encryption at rest. The key must be authenticated with the value.
 type Transformer interface {
+	// Active is false where both methods return what they are given, at present.
+	Active() bool
 	ToStore(ctx context.Context, key string, plain []byte) ([]byte, error)
-	// FromStore says with stale that the value should be written again.
+	// FromStore says with stale that the value should be written again. What it
+	// cannot read is corrupt, until [Hub.Reread].
 	FromStore(ctx context.Context, key string, stored []byte) (plain []byte, stale bool, err error)
 }
 

@@ -76,10 +76,32 @@ func (c *Cache) Fresh(ctx context.Context, namespace, name string) (*Entry, erro
 }
 
 // Encode returns the bytes that would be stored for obj. Where they equal
-// [Entry.Stored] of an entry that is not stale, an update would change
-// nothing.
+// [Entry.Stored], an update would change nothing, unless the value is stale; see
+// [Cache.Stale].
 func (c *Cache) Encode(obj resource.Object) ([]byte, error) {
 	return c.hub.codec.Encode(c.Definition, obj)
+}
+
+// Stale reports whether the value of an entry should be written again even though
+// it would not change, since another key is to encrypt it now. It is asked of the
+// store, where another server may have written it with whatever key that has. The
+// answer is no where the entry is no longer what is stored: a write of it would be
+// refused.
+func (c *Cache) Stale(ctx context.Context, e *Entry) (bool, error) {
+	if c.transformer == nil || !c.transformer.Active() {
+		return false, nil
+	}
+	kv, _, err := c.hub.store.Get(ctx, e.Key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case kv.ModRevision != e.Revision:
+		return false, nil
+	}
+	_, stale, err := c.transformer.FromStore(ctx, kv.Key, kv.Value)
+	return stale, err
 }
 
 // write offers obj, encoded as plain, to the hub, and calls do.
@@ -130,11 +152,11 @@ func (c *Cache) decode(kv store.KV) *Entry {
 	if o := c.hub.offers.find(kv.Key, kv.Value); o != nil && o.cache == c {
 		return o.settle(kv)
 	}
-	plain, stale := kv.Value, false
+	plain, generation := kv.Value, c.hub.generation.Load()
 	var err error
 	var obj resource.Object
 	if c.transformer != nil {
-		plain, stale, err = c.transformer.FromStore(context.Background(), kv.Key, kv.Value)
+		plain, _, err = c.transformer.FromStore(context.Background(), kv.Key, kv.Value)
 	}
 	if err == nil {
 		obj, err = c.hub.codec.Decode(c.Definition, plain)
@@ -152,14 +174,14 @@ func (c *Cache) decode(kv store.KV) *Entry {
 		ns, name := split(c.Definition, kv.Key)
 		return &Entry{
 			Key: kv.Key, Namespace: ns, Name: name, Revision: kv.ModRevision,
-			CreateRevision: kv.CreateRevision, Err: err, cache: c, stored: kv.Value,
+			CreateRevision: kv.CreateRevision, Err: err, cache: c, stored: kv.Value, generation: generation,
 		}
 	}
-	return c.entry(kv, obj, plain, stale)
+	return c.entry(kv, obj, plain)
 }
 
 // entry makes an entry of an object that belongs to the cache.
-func (c *Cache) entry(kv store.KV, obj resource.Object, plain []byte, stale bool) *Entry {
+func (c *Cache) entry(kv store.KV, obj resource.Object, plain []byte) *Entry {
 	ns, name := split(c.Definition, kv.Key)
 	if c.hub.pool != nil {
 		c.hub.pool.Object(common(c.Definition, obj))
@@ -169,7 +191,7 @@ func (c *Cache) entry(kv store.KV, obj resource.Object, plain []byte, stale bool
 	obj.SetNamespace(ns)
 	e := &Entry{
 		Key: kv.Key, Namespace: ns, Name: name, Object: obj, Revision: kv.ModRevision,
-		CreateRevision: kv.CreateRevision, Stale: stale, cache: c, stored: plain,
+		CreateRevision: kv.CreateRevision, cache: c, stored: plain,
 	}
 	if len(c.Definition.Indexed) > 0 {
 		fields := c.Definition.Fields(obj)
@@ -212,14 +234,14 @@ func (o *offer) settle(kv store.KV) *Entry {
 	defer o.mu.Unlock()
 	if o.entry == nil {
 		kv.Key = o.key
-		o.entry = o.cache.entry(kv, o.obj, o.plain, false)
+		o.entry = o.cache.entry(kv, o.obj, o.plain)
 		return o.entry
 	}
 	if o.entry.Revision != kv.ModRevision {
 		// Two writes of the same bytes under the same key: the hub took the
 		// one for the other.
 		kv.Key = o.key
-		return o.cache.entry(kv, o.cache.hub.codec.Share(o.cache.Definition, o.obj, o.plain), o.plain, false)
+		return o.cache.entry(kv, o.cache.hub.codec.Share(o.cache.Definition, o.obj, o.plain), o.plain)
 	}
 	return o.entry
 }

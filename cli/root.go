@@ -85,11 +85,9 @@ func (f *clusterFlags) addServer(cmd *cobra.Command) {
 	c.API.Port = intFlag(cmd, "port", "`port` of the API server, 0 for any free one (default 6443)")
 	fl.StringVar(&c.API.AdvertiseAddress, "advertise-address", "", "`address` under which others reach the API server (default the node's)")
 	fl.StringSliceVar(&c.API.Names, "tls-san", nil, "further `names` and addresses for the serving certificate")
-	fl.BoolFunc("profiling", "serve /debug/pprof to those who are authorized for it (default true)", func(s string) error {
-		yes, err := strconv.ParseBool(s)
-		c.API.Profiling = &yes
-		return err
-	})
+	boolFlag(cmd, &c.API.Profiling, "profiling", "serve /debug/pprof to those who are authorized for it (default true)")
+	fl.StringVar(&c.API.Encryption.ConfigFile, "encryption-provider-config", "", "`file` with the EncryptionConfiguration of the store (default DATA-DIR/encryption.yaml, made for a new cluster)")
+	boolFlag(cmd, &c.API.Encryption.AutomaticReload, "encryption-provider-config-automatic-reload", "follow changes of the file of --encryption-provider-config (default false; true for the file of the data directory)")
 	fl.StringVar(&c.API.Audit.PolicyFile, "audit-policy-file", "", "`file` with the policy of what is logged of requests (default: nothing is)")
 	fl.StringVar(&c.API.Audit.LogPath, "audit-log-path", "", "`file` that requests are logged to, - for the standard output")
 	fl.IntVar(&c.API.Audit.LogMaxSize, "audit-log-maxsize", 0, "`megabytes` of an audit log before it is rotated (default 100)")
@@ -120,6 +118,15 @@ func (f *clusterFlags) addServer(cmd *cobra.Command) {
 	c.Node.HealthPort = intFlag(cmd, "healthz-port", "`port` of the node's health endpoint on loopback (default 10248)")
 	fl.IntVar(&c.HollowNodes, "hollow-nodes", 0, "`number` of further nodes that keep the node's side of the API but run no containers")
 	fl.BoolVar(&c.Node.Disabled, "disable-agent", false, "run no node on this machine")
+}
+
+// boolFlag is a flag that may be left out.
+func boolFlag(cmd *cobra.Command, to **bool, name, usage string) {
+	cmd.Flags().BoolFunc(name, usage, func(s string) error {
+		yes, err := strconv.ParseBool(s)
+		*to = &yes
+		return err
+	})
 }
 
 // unsetInt stands for a flag that was not given.

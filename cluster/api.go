@@ -33,6 +33,7 @@ import (
 	"proa/auth/standard"
 	"proa/cache"
 	"proa/cache/codec"
+	"proa/cache/encryption"
 	"proa/network/ipalloc"
 	"proa/openapi"
 	"proa/pki"
@@ -62,20 +63,21 @@ func (a *api) definition(group, version, plural string) *resource.Definition {
 
 // apiConfig is what an API server is made of.
 type apiConfig struct {
-	store     store.Store
-	authority *pki.Authority
-	listener  net.Listener // nil: it is reached in this process only
-	outer     net.Listener // a second one, in another network namespace, or nil
-	names     []string     // of the serving certificate
-	serviceIP string
-	services  netip.Prefix // of cluster IPs
-	profiling bool
-	audit     Audit
-	bootstrap *bootstrapping
-	clock     clock.WithTicker
-	managed   *managed.Tracker // nil: one of its own
-	guard     int              // of replaced objects, for tests
-	log       *slog.Logger
+	store      store.Store
+	encryption *encryption.Encryption // nil: none
+	authority  *pki.Authority
+	listener   net.Listener // nil: it is reached in this process only
+	outer      net.Listener // a second one, in another network namespace, or nil
+	names      []string     // of the serving certificate
+	serviceIP  string
+	services   netip.Prefix // of cluster IPs
+	profiling  bool
+	audit      Audit
+	bootstrap  *bootstrapping
+	clock      clock.WithTicker
+	managed    *managed.Tracker // nil: one of its own
+	guard      int              // of replaced objects, for tests
+	log        *slog.Logger
 }
 
 // seats is how many requests are worked on at once, all levels together:
@@ -89,7 +91,11 @@ const storeCheck = 2 * time.Second
 // this returns.
 func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	table := builtin.Table()
-	hub := cache.NewHub(c.store, codec.Storage{}, cache.Options{Log: c.log, Now: c.clock.Now, Guard: c.guard})
+	if c.encryption == nil {
+		c.encryption = encryption.None()
+	}
+	hub := cache.NewHub(c.store, codec.Storage{}, cache.Options{Log: c.log, Now: c.clock.Now, Guard: c.guard, Transformer: c.encryption.For})
+	c.encryption.Notify(hub.Reread)
 	// Before the hub runs, so that watches of the last process can resume here.
 	// Events are many, and seldom read: they wait until somebody asks.
 	for _, def := range table.View().Definitions {
@@ -190,7 +196,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 			defer cancel()
 			_, err := c.store.Revision(ctx)
 			return err
-		}}},
+		}}, {Name: encryption.CheckName, Check: c.encryption.Check}},
 		Readyz: c.bootstrap.checks(),
 	})
 	if err != nil {

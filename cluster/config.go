@@ -70,6 +70,20 @@ type API struct {
 	Profiling *bool `json:"profiling,omitempty"`
 	// Audit logs who asks for what.
 	Audit Audit `json:"audit,omitempty"`
+	// Encryption of what is kept in the store.
+	Encryption Encryption `json:"encryption,omitempty"`
+}
+
+// Encryption says how objects are encrypted in the store.
+type Encryption struct {
+	// ConfigFile is an EncryptionConfiguration of apiserver.config.k8s.io/v1.
+	// Default DataDir/encryption.yaml, which a new cluster with an etcd of its own
+	// makes, with a key for its Secrets; where that file is not there, nothing is
+	// encrypted.
+	ConfigFile string `json:"configFile,omitempty"`
+	// AutomaticReload follows changes of the file. Default true for the file that
+	// the cluster made, else false.
+	AutomaticReload *bool `json:"automaticReload,omitempty"`
 }
 
 // Audit is what is logged of requests, and where to. Nothing is without a
@@ -346,6 +360,9 @@ func (c *Config) LogFile() string { return filepath.Join(c.DataDir, "log", "proa
 
 // PKIDir holds keys and certificates.
 func (c *Config) PKIDir() string { return filepath.Join(c.DataDir, "pki") }
+
+// EncryptionFile says how the store is encrypted, unless another is named.
+func (c *Config) EncryptionFile() string { return filepath.Join(c.DataDir, "encryption.yaml") }
 
 // EtcdDir holds the embedded store.
 func (c *Config) EtcdDir() string { return filepath.Join(c.DataDir, "etcd") }

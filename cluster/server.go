@@ -19,6 +19,7 @@ import (
 
 	"proa/apiserver/local"
 	"proa/auth"
+	"proa/cache/encryption"
 	"proa/cache/informer"
 	"proa/controller"
 	"proa/pki"
@@ -87,9 +88,11 @@ type server struct {
 
 	authority *pki.Authority
 	store     store.Store
-	clock     clock.WithTicker
-	address   netip.Addr // of this machine
-	api       *api
+	// encryption of the store's values.
+	encryption *encryption.Encryption
+	clock      clock.WithTicker
+	address    netip.Addr // of this machine
+	api        *api
 }
 
 // start brings everything up in the order in which one stands on another; what
@@ -154,15 +157,21 @@ func (s *server) start(ctx context.Context) error {
 	return nil
 }
 
-// startStore opens the PKI and the store.
+// startStore opens the PKI and the store, with what encrypts it.
 func (s *server) startStore(ctx context.Context) error {
 	c := s.config
+	var err error
 	pkiReady := make(chan error, 1)
 	go func() {
 		var err error
 		s.authority, err = pki.Open(c.PKIDir(), clock.RealClock{})
 		pkiReady <- err
 	}()
+	s.encryption, err = openEncryption(ctx, c, s.clock, s.log)
+	if err != nil {
+		<-pkiReady
+		return err
+	}
 	st, err := etcd.Open(ctx, etcd.Options{
 		Dir: c.EtcdDir(), Servers: c.Etcd.Servers, CAFile: c.Etcd.CAFile, CertFile: c.Etcd.CertFile, KeyFile: c.Etcd.KeyFile, Log: s.log,
 	})
@@ -181,6 +190,7 @@ func (s *server) startStore(ctx context.Context) error {
 			return st.Err()
 		}
 	})
+	s.parts.run("encryption", func(ctx context.Context) error { <-ctx.Done(); s.encryption.Close(); return nil })
 	s.parts.run("certificates", func(ctx context.Context) error { s.authority.Run(ctx); return nil })
 	s.notify.Reached(StepStore, "")
 	return nil
@@ -201,7 +211,7 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	bootstrap := newBootstrapping()
 	if s.api, err = startAPI(ctx, s.parts, apiConfig{
 		profiling: *c.API.Profiling, audit: c.API.Audit,
-		store: s.store, authority: s.authority, listener: listener, outer: s.outer, names: names,
+		store: s.store, encryption: s.encryption, authority: s.authority, listener: listener, outer: s.outer, names: names,
 		serviceIP: serviceIP, services: services, bootstrap: bootstrap, clock: s.clock, log: s.log,
 	}); err != nil {
 		return err

@@ -305,7 +305,7 @@ func (a *API) replace(ctx context.Context, cached *cache.Cache, obj resource.Obj
 	if err != nil {
 		return nil, nil, err
 	}
-	encoded, same, err := a.encode(cached, stored, old)
+	encoded, same, err := a.encode(ctx, cached, stored, old)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -333,25 +333,34 @@ func (a *API) replace(ctx context.Context, cached *cache.Cache, obj resource.Obj
 }
 
 // encode returns what would be stored for obj, and whether that is there
-// already. Where only the times of managed fields differ, those of old are
-// kept: such a write says nothing new.
-func (a *API) encode(cached *cache.Cache, obj resource.Object, old *cache.Entry) (encoded []byte, same bool, err error) {
+// already, under the present key. Where only the times of managed fields differ,
+// those of old are kept: such a write says nothing new.
+func (a *API) encode(ctx context.Context, cached *cache.Cache, obj resource.Object, old *cache.Entry) (encoded []byte, same bool, err error) {
 	fields := obj.GetManagedFields()
-	if !old.Stale && timesDiffer(fields, old.Object.GetManagedFields()) {
+	if timesDiffer(fields, old.Object.GetManagedFields()) {
 		obj.SetManagedFields(old.Object.GetManagedFields())
-		encoded, err := cached.Encode(obj)
-		if err != nil {
+		if encoded, err = cached.Encode(obj); err != nil {
 			return nil, false, apierrors.NewInternalError(err)
 		}
-		if bytes.Equal(encoded, old.Stored()) {
-			return encoded, true, nil
+		same = bytes.Equal(encoded, old.Stored())
+		if !same {
+			obj.SetManagedFields(fields)
 		}
-		obj.SetManagedFields(fields)
 	}
-	if encoded, err = cached.Encode(obj); err != nil {
-		return nil, false, apierrors.NewInternalError(err)
+	if !same {
+		if encoded, err = cached.Encode(obj); err != nil {
+			return nil, false, apierrors.NewInternalError(err)
+		}
+		same = bytes.Equal(encoded, old.Stored())
 	}
-	return encoded, !old.Stale && bytes.Equal(encoded, old.Stored()), nil
+	if !same {
+		return encoded, false, nil
+	}
+	stale, err := cached.Stale(ctx, old)
+	if err != nil {
+		return nil, false, failure(cached.Definition, old.Name, err)
+	}
+	return encoded, !stale, nil
 }
 
 // timesDiffer reports whether two lists of managed fields are equal but for

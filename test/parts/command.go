@@ -5,11 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kubeletconfig "k8s.io/kubelet/config/v1beta1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
+
+	"proa/cache/encryption"
 )
 
 // unlimited is a rate of requests, per second, that no client here reaches.
@@ -18,10 +21,20 @@ const unlimited = 100_000
 // port is a part's, as an argument.
 func (c *Cluster) port(of int) string { return strconv.Itoa(of + c.Shift) }
 
+// encryption is the file that says how the store is encrypted.
+func (c *Cluster) encryption() string { return c.path("encryption.yaml") }
+
 // command is the program of a part and its arguments.
 func (c *Cluster) command(p Part, m Maker) (program string, args []string, err error) {
 	if p == Kubelet {
 		if err := c.writeKubeletConfig(); err != nil {
+			return "", nil, err
+		}
+	}
+	if p == APIServer {
+		// One configuration for both makers, so that each has to read what the
+		// other has encrypted.
+		if err := encryption.Ensure(c.encryption(), time.Now()); err != nil {
 			return "", nil, err
 		}
 	}
@@ -44,7 +57,7 @@ func (c *Cluster) command(p Part, m Maker) (program string, args []string, err e
 
 func (c *Cluster) proaArgs() map[Part][]string {
 	server := []string{
-		"apiserver", "--data-dir", c.path("api"), "--port", c.port(apiPort), "--node-ip", c.Address, "--service-cidr", c.ServiceCIDR,
+		"apiserver", "--data-dir", c.path("api"), "--encryption-provider-config", c.encryption(), "--port", c.port(apiPort), "--node-ip", c.Address, "--service-cidr", c.ServiceCIDR,
 	}
 	if c.external() {
 		server = append(server, "--etcd-servers", c.etcdURL())
@@ -62,7 +75,7 @@ func (c *Cluster) upstreamArgs() map[Part][]string {
 	rate := []string{"--kube-api-qps", strconv.Itoa(unlimited), "--kube-api-burst", strconv.Itoa(unlimited)}
 	return map[Part][]string{
 		APIServer: {
-			"--etcd-servers", c.etcdURL(), "--secure-port", c.port(apiPort), "--advertise-address", c.Address,
+			"--encryption-provider-config", c.encryption(), "--etcd-servers", c.etcdURL(), "--secure-port", c.port(apiPort), "--advertise-address", c.Address,
 			"--tls-cert-file", c.pki("apiserver.crt"), "--tls-private-key-file", c.pki("apiserver.key"), "--client-ca-file", c.pki("ca.crt"),
 			"--service-account-key-file", c.pki("sa.pub"), "--service-account-signing-key-file", c.pki("sa.key"),
 			"--service-account-issuer", "https://kubernetes.default.svc.cluster.local",
