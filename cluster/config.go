@@ -154,13 +154,31 @@ type Network struct {
 	// LoadBalancer is "nodes" (default): services of type LoadBalancer get addresses
 	// of nodes; or "none", where another controller provides for them.
 	LoadBalancer string `json:"loadBalancer,omitempty"`
-	CNIConfDir   string `json:"cniConfDir,omitempty"`
+	// Ingress is how Ingresses are served.
+	Ingress    Ingress `json:"ingress,omitzero"`
+	CNIConfDir string  `json:"cniConfDir,omitempty"`
 	// Kubeconfig by which a node without a control plane follows the others,
 	// for routes to their pods. Without one it makes none.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// Bridge is the interface that pods hang on, and in the namespace around
 	// the nodes of this machine the one that those hang on. Default proa0.
 	Bridge string `json:"bridge,omitempty"`
+}
+
+// Ingress is how Ingresses of the class proa are served on the nodes of servers.
+type Ingress struct {
+	// Mode is "nodes" (default): a node that runs a server listens while there is an
+	// Ingress of the class; or "none": there is no such class.
+	Mode string `json:"mode,omitempty"`
+	// Address to listen on. Default: all addresses of the node.
+	Address string `json:"address,omitempty"`
+	// HTTPPort and HTTPSPort to listen on, 0 for any free one, which the node then
+	// says in an annotation, -1 for none. Default 80 and 443.
+	HTTPPort  *int `json:"httpPort,omitempty"`
+	HTTPSPort *int `json:"httpsPort,omitempty"`
+	// DefaultCertificate is the Secret, as NAMESPACE/NAME, with the certificate of
+	// hosts that have none. Default: one that nobody trusts.
+	DefaultCertificate string `json:"defaultCertificate,omitempty"`
 }
 
 // Node is the node agent of this machine.
@@ -260,6 +278,9 @@ func (c *Config) Complete() error {
 	set(&c.Network.ClusterDomain, "cluster.local")
 	set(&c.Network.CNI, "bridge")
 	set(&c.Network.LoadBalancer, "nodes")
+	set(&c.Network.Ingress.Mode, "nodes")
+	setPort(&c.Network.Ingress.HTTPPort, 80)
+	setPort(&c.Network.Ingress.HTTPSPort, 443)
 	set(&c.Network.Bridge, "proa0")
 	set(&c.Network.CNIConfDir, filepath.Join(c.DataDir, "cni", "net.d"))
 	if p, err := netip.ParsePrefix(c.Network.ServiceCIDR); err == nil && c.Network.ClusterDNS == "" {
@@ -304,7 +325,7 @@ func (c *Config) Validate() error {
 	}
 	for field, v := range map[string]string{
 		"api.bindAddress": c.API.BindAddress, "api.advertiseAddress": c.API.AdvertiseAddress,
-		"network.clusterDNS": c.Network.ClusterDNS, "node.address": c.Node.Address,
+		"network.clusterDNS": c.Network.ClusterDNS, "network.ingress.address": c.Network.Ingress.Address, "node.address": c.Node.Address,
 	} {
 		if _, err := netip.ParseAddr(v); v != "" && err != nil {
 			bad(field, v, "must be an IP address")
@@ -331,10 +352,19 @@ func (c *Config) Validate() error {
 	if c.Network.LoadBalancer != "nodes" && c.Network.LoadBalancer != "none" {
 		bad("network.loadBalancer", c.Network.LoadBalancer, `must be "nodes" or "none"`)
 	}
+	if m := c.Network.Ingress.Mode; m != "nodes" && m != "none" {
+		bad("network.ingress.mode", m, `must be "nodes" or "none"`)
+	}
+	if s := c.Network.Ingress.DefaultCertificate; s != "" && strings.Count(strings.Trim(s, "/"), "/") != 1 {
+		bad("network.ingress.defaultCertificate", s, "must be a Secret as NAMESPACE/NAME")
+	}
 	if len(c.Network.Bridge) > 15 {
 		bad("network.bridge", c.Network.Bridge, "an interface name has at most 15 characters")
 	}
-	for field, p := range map[string]int{"api.port": *c.API.Port, "node.port": *c.Node.Port, "node.healthPort": *c.Node.HealthPort} {
+	for field, p := range map[string]int{
+		"api.port": *c.API.Port, "node.port": *c.Node.Port, "node.healthPort": *c.Node.HealthPort,
+		"network.ingress.httpPort": *c.Network.Ingress.HTTPPort, "network.ingress.httpsPort": *c.Network.Ingress.HTTPSPort,
+	} {
 		if p > 65535 || p < -1 {
 			bad(field, fmt.Sprint(p), "must be a port, or 0 for any free one")
 		}

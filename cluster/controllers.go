@@ -32,6 +32,7 @@ import (
 	"proa/controller/endpointslice"
 	"proa/controller/endpointslicemirroring"
 	"proa/controller/garbage"
+	"proa/controller/ingressstatus"
 	"proa/controller/job"
 	"proa/controller/loadbalancer"
 	"proa/controller/namespace"
@@ -88,6 +89,7 @@ func Controllers(c ControllersConfig) []controller.Definition {
 		nodelifecycle.Definition(c.NodeGracePeriod),
 		tainteviction.Definition(),
 		garbage.Definition(),
+		ingressstatus.Definition(),
 		job.Definition(),
 		clusterroleaggregation.Definition(),
 		resourceclaim.Definition(),

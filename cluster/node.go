@@ -109,6 +109,9 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	if err := s.startServices(informer.NewFactory(network, s.api.hub, s.api.table, 0)); err != nil {
 		return err
 	}
+	if err := s.startIngress(client); err != nil {
+		return fmt.Errorf("ingress: %w", err)
+	}
 	serving, err := s.authority.Leaf(pki.NodeServer(c.Node.Name, s.address.String(), "127.0.0.1", "localhost"))
 	if err != nil {
 		return fmt.Errorf("serving certificate of the node: %w", err)

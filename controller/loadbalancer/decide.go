@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"proa/controller"
+	"proa/network/ingress"
 )
 
 const (
@@ -47,8 +49,8 @@ func decide(services []*v1.Service, nodes []*v1.Node, endpoints map[controller.K
 	nodes = usable(nodes)
 	taken := map[place]bool{}
 	for _, n := range nodes {
-		for _, a := range addresses(n) {
-			for _, port := range append(reserved[:len(reserved):len(reserved)], n.Status.DaemonEndpoints.KubeletEndpoint.Port) {
+		for _, a := range Addresses(n) {
+			for _, port := range append(openPorts(n), reserved...) {
 				taken[place{a, v1.ProtocolTCP, port}] = true
 			}
 		}
@@ -57,6 +59,18 @@ func decide(services []*v1.Service, nodes []*v1.Node, endpoints map[controller.K
 	for _, s := range inTurn(services) {
 		key := controller.Key{Namespace: s.Namespace, Name: s.Name}
 		out[key] = give(s, hosting(s, nodes, endpoints[key]), taken)
+	}
+	return out
+}
+
+// openPorts are the ports of a node that its agent has, and those on which it serves
+// Ingresses.
+func openPorts(n *v1.Node) []int32 {
+	out := []int32{n.Status.DaemonEndpoints.KubeletEndpoint.Port}
+	for text := range strings.SplitSeq(n.Annotations[ingress.Announcement], ",") {
+		if port, err := strconv.ParseInt(text, 10, 32); err == nil {
+			out = append(out, int32(port))
+		}
 	}
 	return out
 }
@@ -85,7 +99,7 @@ func inTurn(services []*v1.Service) []*v1.Service {
 func usable(nodes []*v1.Node) []*v1.Node {
 	var out, chosen []*v1.Node
 	for _, n := range nodes {
-		if _, excluded := n.Labels[v1.LabelNodeExcludeBalancers]; excluded || n.DeletionTimestamp != nil || !ready(n) {
+		if _, excluded := n.Labels[v1.LabelNodeExcludeBalancers]; excluded || n.DeletionTimestamp != nil || !Ready(n) {
 			continue
 		}
 		out = append(out, n)
@@ -105,14 +119,15 @@ func chosenByLabel(n *v1.Node) bool {
 	return there && value != "false"
 }
 
-func ready(n *v1.Node) bool {
+// Ready tells whether a node is.
+func Ready(n *v1.Node) bool {
 	return slices.ContainsFunc(n.Status.Conditions, func(c v1.NodeCondition) bool {
 		return c.Type == v1.NodeReady && c.Status == v1.ConditionTrue
 	})
 }
 
-// addresses of a node by which it is reached from outside.
-func addresses(n *v1.Node) []netip.Addr {
+// Addresses of a node by which it is reached from outside.
+func Addresses(n *v1.Node) []netip.Addr {
 	for _, t := range []v1.NodeAddressType{v1.NodeExternalIP, v1.NodeInternalIP} {
 		var out []netip.Addr
 		for _, a := range n.Status.Addresses {
@@ -152,7 +167,7 @@ func give(s *v1.Service, nodes []*v1.Node, taken map[place]bool) outcome {
 	var out outcome
 	fitting, mode := 0, v1.LoadBalancerIPModeVIP
 	for _, n := range nodes {
-		for _, a := range addresses(n) {
+		for _, a := range Addresses(n) {
 			if !wants(s, a) {
 				continue
 			}

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"proa/controller"
+	"proa/network/ingress"
 )
 
 func node(name, address string, change ...func(*v1.Node)) *v1.Node {
@@ -78,6 +79,13 @@ func TestDecide(t *testing.T) {
 		"the node's own ports": {
 			services: []*v1.Service{service("a", nil, 6443), service("b", nil, 10250)}, nodes: three,
 			want: map[string]string{"a": fmt.Sprintf(taken, "6443/TCP"), "b": fmt.Sprintf(taken, "10250/TCP")},
+		},
+		"the ports on which a node serves Ingresses": {
+			services: []*v1.Service{service("a", nil, 443), service("b", nil, 8443)},
+			nodes: []*v1.Node{node("n1", "10.0.0.1", func(n *v1.Node) {
+				n.Annotations = map[string]string{ingress.Announcement: "80,443"}
+			}), node("n2", "10.0.0.2")},
+			want: map[string]string{"a": "10.0.0.2", "b": "10.0.0.1 10.0.0.2"},
 		},
 		"nodes that are not ready, excluded or leaving": {
 			services: []*v1.Service{service("a", nil, 80)},

@@ -10,7 +10,8 @@
 // address, only nodes that run a pod of the service are.
 //
 // A port of an address belongs to one service, the first one that asked; the ports
-// of the API server and of node agents belong to none. Who gets no address at all is
+// of the API server, of node agents, and those on which a node serves Ingresses belong
+// to none. (A node does not open those while a service has them.) Who gets no address at all is
 // told why by an event, and waits.
 //
 // Services with another loadBalancerClass than [Class] are left alone, and so are all

@@ -81,11 +81,11 @@ type offer struct {
 	Addresses []v1.NodeAddress
 	Ready     bool
 	Deleting  bool
-	Kubelet   int32
+	Ports     []int32
 }
 
 func offerOf(n *v1.Node) offer {
-	return offer{n.Labels, n.Status.Addresses, ready(n), n.DeletionTimestamp != nil, n.Status.DaemonEndpoints.KubeletEndpoint.Port}
+	return offer{n.Labels, n.Status.Addresses, Ready(n), n.DeletionTimestamp != nil, openPorts(n)}
 }
 
 // Run implements controller.Controller.
