@@ -148,9 +148,9 @@ interchange: build ## Exchange each part with its upstream counterpart, and writ
 	  $(GO) test ./test/interchange -count=1 -timeout 60m -v -args -report $(CURDIR)/docs/interchange.md
 
 .PHONY: compare
-compare: build ## Run the scripts of API behaviour against upstream's API server.
+compare: build ## Hold Proa's API server beside upstream's: scripts, and objects at random (PROA_RUNS, PROA_SEED, PROA_KINDS).
 	@upstream=$$($(CONFORMANCE) -upstream) && cd $(CURDIR) && $(SUDO) env "PATH=$$PATH" PROA_BIN_DIR=$(BIN) PROA_UPSTREAM_BIN_DIR=$$upstream \
-	  $(GO) test ./test/interchange -count=1 -timeout 20m -v -run '^TestScripts$$'
+	  $(GO) test ./test/interchange -count=1 -timeout 20m -v -run '^(TestScripts|TestTwins)$$'
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a minute (FUZZTIME=…).

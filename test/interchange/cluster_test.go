@@ -38,6 +38,12 @@ type cluster struct {
 // What is started ends with the test.
 func newCluster(t *testing.T, m parts.Makers) *cluster {
 	t.Helper()
+	return newClusterAt(t, m, 0)
+}
+
+// newClusterAt is another cluster in the same room, with its ports shifted.
+func newClusterAt(t *testing.T, m parts.Makers, shift int) *cluster {
+	t.Helper()
 	furnish(t)
 	// Short, for the sockets below it.
 	dir, err := os.MkdirTemp("", "pi")
@@ -58,6 +64,7 @@ func newCluster(t *testing.T, m parts.Makers) *cluster {
 		Makers: m, Dir: dir, Proa: runtimetest.BinDir(t), Upstream: os.Getenv(upstreamEnv), Node: nodeName, Address: nodeAddress,
 		// The last holds the subnets that runtimetest gives out.
 		ServiceCIDR: "10.96.0.0/16", APIService: apiService, DNS: "10.96.0.10", ClusterCIDR: "10.199.0.0/16",
+		Shift: shift,
 		// Those that end early show in what waits for them.
 		Started: func(p *parts.Process) error { t.Cleanup(func() { c.told(p) }); return nil },
 	})

@@ -13,6 +13,10 @@
 // bad input, against upstream's API server: what Proa's is held to is what
 // upstream's does ("make compare").
 //
+// A third sends both API servers the same objects, thousands of them made at
+// random by upstream's schemas, and compares verdicts, messages and defaults
+// (twins_test.go, also "make compare").
+//
 // The last writes objects of every kind with one API server, stops it, and
 // reads them with the other over the same etcd (portable_test.go).
 //
