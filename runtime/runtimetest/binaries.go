@@ -105,8 +105,8 @@ func build(root, dir string, p program) error {
 func buildKey(root string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOARCH, programs)
-	sources := []string{"go.sum", "images/pause/pause.c", "images/hello/main.go"}
-	for _, pattern := range []string{"runtime/shim/*.go", "runtime/sandbox/*.go", "network/cni/bridge/*.go"} {
+	sources := []string{"go.sum", "images/pause/pause.c"}
+	for _, pattern := range []string{"images/hello/*.go", "runtime/shim/*.go", "runtime/sandbox/*.go", "network/cni/bridge/*.go"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			return "", err
