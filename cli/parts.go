@@ -128,8 +128,9 @@ A node may read neither other nodes nor the endpoints of services. For routes to
 the pods of other nodes and for cluster IPs it needs a second identity that may,
 such as the one of kube-proxy (a file proxy.kubeconfig lies beside a Proa
 server's data): give it with --network-kubeconfig. Without it, pods of this node
-reach each other and what is outside of the cluster, but no services; with
---cni none and a proxy of another make neither is missed.`,
+reach each other and what is outside of the cluster, but no services, and no
+network policies are enforced; with --cni none, --network-policy none and a
+proxy of another make none of it is missed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			n := notify.open()
 			defer n.close()

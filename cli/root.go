@@ -110,6 +110,7 @@ func (f *clusterFlags) addServer(cmd *cobra.Command) {
 	c.Network.Ingress.HTTPPort = intFlag(cmd, "ingress-http-port", "`port` to serve Ingresses on, -1 for none (default 80)")
 	c.Network.Ingress.HTTPSPort = intFlag(cmd, "ingress-https-port", "`port` to serve Ingresses on in TLS, -1 for none (default 443)")
 	fl.StringVar(&c.Network.Ingress.DefaultCertificate, "ingress-default-certificate", "", "`secret`, as NAMESPACE/NAME, with the certificate of hosts that have none (default: one that nobody trusts)")
+	fl.StringVar(&c.Network.Policy, "network-policy", "", "what enforces network policies: nftables, or none to leave them to another pod network (default nftables)")
 	fl.StringVar(&c.Network.CNI, "cni", "", "pod network: bridge, or none to bring another (default bridge)")
 	fl.StringVar(&c.Network.Bridge, "bridge", "", "`name` of the bridge that pods hang on (default proa0)")
 	fl.StringVar(&c.Node.Name, "node-name", "", "`name` of the node (default the host name)")

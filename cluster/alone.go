@@ -25,6 +25,7 @@ import (
 	"proa/apiserver/health"
 	"proa/controller"
 	"proa/controller/certificates"
+	"proa/network/policy"
 	"proa/node"
 	"proa/node/identity"
 )
@@ -322,12 +323,21 @@ func (s *server) runAgent(ctx context.Context, access *rest.Config, client, netw
 	if err := s.startServices(informers.NewSharedInformerFactory(network, 0)); err != nil {
 		return err
 	}
+	var isolate isolation
 	shared := informers.NewSharedInformerFactory(network, 0)
 	if s.config.Network.Kubeconfig == "" {
 		// As a node it may see itself only: there are no routes to others then.
 		shared = informers.NewSharedInformerFactoryWithOptions(network, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, s.config.Node.Name).String()
 		}))
+	}
+	if s.config.Network.Kubeconfig != "" {
+		isolate, err = s.startPolicies(ctx, informers.NewSharedInformerFactoryWithOptions(network, 0, informers.WithTransform(policy.Trim)))
+		if err != nil {
+			return err
+		}
+	} else if s.config.Network.Policy != "none" {
+		s.log.Warn("network policies are not enforced on this node, since it may not read them; give it a second identity with --network-kubeconfig")
 	}
 	if err := s.startPodNetwork(shared); err != nil {
 		return fmt.Errorf("pod network: %w", err)
@@ -339,7 +349,7 @@ func (s *server) runAgent(ctx context.Context, access *rest.Config, client, netw
 	agent, err := s.startAgent(node.Config{
 		NodeName: s.config.Node.Name, NodeIPs: []string{s.address.String()}, NodeLabels: s.config.Node.Labels,
 		Root: s.config.Node.Root, ContainerLogs: "-", Client: client, Log: s.log, Kubelet: k,
-		PushSocket: s.config.Node.PushSocket,
+		PushSocket: s.config.Node.PushSocket, Isolate: isolate,
 	})
 	if err != nil {
 		return err

@@ -155,8 +155,11 @@ type Network struct {
 	// of nodes; or "none", where another controller provides for them.
 	LoadBalancer string `json:"loadBalancer,omitempty"`
 	// Ingress is how Ingresses are served.
-	Ingress    Ingress `json:"ingress,omitzero"`
-	CNIConfDir string  `json:"cniConfDir,omitempty"`
+	Ingress Ingress `json:"ingress,omitzero"`
+	// Policy is "nftables" (default), which enforces network policies; or "none",
+	// where another does, such as the plugin that brings the pod network.
+	Policy     string `json:"policy,omitempty"`
+	CNIConfDir string `json:"cniConfDir,omitempty"`
 	// Kubeconfig by which a node without a control plane follows the others,
 	// for routes to their pods. Without one it makes none.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
@@ -281,6 +284,7 @@ func (c *Config) Complete() error {
 	set(&c.Network.Ingress.Mode, "nodes")
 	setPort(&c.Network.Ingress.HTTPPort, 80)
 	setPort(&c.Network.Ingress.HTTPSPort, 443)
+	set(&c.Network.Policy, "nftables")
 	set(&c.Network.Bridge, "proa0")
 	set(&c.Network.CNIConfDir, filepath.Join(c.DataDir, "cni", "net.d"))
 	if p, err := netip.ParsePrefix(c.Network.ServiceCIDR); err == nil && c.Network.ClusterDNS == "" {
@@ -357,6 +361,9 @@ func (c *Config) Validate() error {
 	}
 	if s := c.Network.Ingress.DefaultCertificate; s != "" && strings.Count(strings.Trim(s, "/"), "/") != 1 {
 		bad("network.ingress.defaultCertificate", s, "must be a Secret as NAMESPACE/NAME")
+	}
+	if c.Network.Policy != "nftables" && c.Network.Policy != "none" {
+		bad("network.policy", c.Network.Policy, `must be "nftables" or "none"`)
 	}
 	if len(c.Network.Bridge) > 15 {
 		bad("network.bridge", c.Network.Bridge, "an interface name has at most 15 characters")

@@ -14,6 +14,7 @@ import (
 
 	"proa/network/cni"
 	"proa/network/dns"
+	"proa/network/policy"
 	"proa/network/proxy"
 	"proa/network/routes"
 	"proa/node/cgroup"
@@ -86,7 +87,7 @@ func removeTree(dir string) error {
 // records of its addresses are there.
 func removeNode(ctx context.Context, c *Config) error {
 	var errs []error
-	errs = append(errs, proxy.Cleanup(ctx, proxy.DefaultTable))
+	errs = append(errs, proxy.Cleanup(ctx, proxy.DefaultTable), policy.Cleanup(ctx, policy.DefaultTable))
 	if a, err := netip.ParseAddr(c.Network.ClusterDNS); err == nil {
 		errs = append(errs, dns.Release(a))
 	}

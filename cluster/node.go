@@ -112,6 +112,10 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	if err := s.startIngress(client); err != nil {
 		return fmt.Errorf("ingress: %w", err)
 	}
+	isolate, err := s.startPolicies(ctx, informer.NewFactory(network, s.api.hub, s.api.table, 0))
+	if err != nil {
+		return err
+	}
 	serving, err := s.authority.Leaf(pki.NodeServer(c.Node.Name, s.address.String(), "127.0.0.1", "localhost"))
 	if err != nil {
 		return fmt.Errorf("serving certificate of the node: %w", err)
@@ -121,7 +125,7 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	agent, err := s.startAgent(node.Config{
 		NodeName: c.Node.Name, NodeIPs: []string{s.address.String()}, NodeLabels: c.Node.Labels, Root: c.Node.Root,
 		ContainerLogs: "-", Client: client, TLS: tlsConfig, Log: s.log,
-		Kubelet: kubeletConfiguration(c, s.address.String()), PushSocket: c.Node.PushSocket,
+		Kubelet: kubeletConfiguration(c, s.address.String()), PushSocket: c.Node.PushSocket, Isolate: isolate,
 	})
 	if err != nil {
 		return err

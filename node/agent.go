@@ -331,6 +331,7 @@ func (a *Agent) buildWorkers(capacity, allocatable v1.ResourceList) error {
 		Statuses: a.statuses, Probes: a.probes,
 		Lifecycle: &hook.Runner{Exec: a.runtime, Version: shortVersion()},
 		Admit:     a.admit,
+		Isolate:   a.cfg.Isolate,
 		Event:     a.events.pod, RuntimeName: a.version.GetRuntimeName(),
 		Logs: a.rotator, ContainerLogs: links, Limits: limits, Relist: a.cfg.Relist, Log: a.log,
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -54,6 +55,10 @@ type Config struct {
 	// Kubelet is upstream's configuration. See LoadKubelet for what of it is
 	// honoured.
 	Kubelet kubeletconfig.KubeletConfiguration
+
+	// Isolate returns once the addresses of a pod let through no more than network
+	// policies allow. Nothing of the pod runs before. nil lets through everything.
+	Isolate func(ctx context.Context, p *v1.Pod, ips []string) error
 
 	// PushSocket is a unix socket on which pod manifests can be pushed; empty
 	// opens none.

@@ -7,14 +7,16 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"proa/network/networktest"
 )
 
 // TestTraffic sends real packets through real rules.
 func TestTraffic(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.a.serve("a")
-	l.b.serve("b")
+	l.A.Serve("a", 8080)
+	l.B.Serve("b", 8080)
 	tab := l.table(false, "10.42.0.0/16")
 	udp := func(f *Front) *Front { f.Protocol = v1.ProtocolUDP; return f }
 	local := func(f *Front, here ...string) *Front { f.Local = ports(here...); return f }
@@ -42,40 +44,40 @@ func TestTraffic(t *testing.T) {
 	l.apply(tab, d)
 	for _, c := range []struct {
 		name          string
-		from          space
+		from          networktest.Space
 		network, addr string
 		want          string
 	}{
-		{"pod to another pod of the bridge", l.b, "tcp", "10.43.0.1:80", "a to 10.42.0.3"},
-		{"pod to itself", l.a, "tcp", "10.43.0.1:80", "a to 10.42.0.1"},
-		{"UDP", l.a, "udp", "10.43.0.1:80", "b to 10.42.0.2"},
-		{"the node to a cluster IP", l.node, "tcp", "10.43.0.1:80", "a to 10.42.0.1"},
-		{"a machine outside to a cluster IP", l.client, "tcp", "10.43.0.1:80", "a to 10.42.0.1"},
-		{"no endpoint", l.a, "tcp", "10.43.0.2:80", "refused"},
-		{"no endpoint, from the node", l.node, "tcp", "10.43.0.2:80", "refused"},
-		{"no endpoint, UDP", l.a, "udp", "10.43.0.2:80", "refused"},
-		{"no such port", l.a, "tcp", "10.43.0.1:81", "refused"},
-		{"no endpoint of this node", l.a, "tcp", "10.43.0.8:80", "timeout"},
-		{"node port from outside", l.client, "tcp", "192.0.2.1:30080", "b to 10.42.0.1"},
-		{"node port from a pod", l.a, "tcp", "192.0.2.1:30080", "b to 10.42.0.1"},
-		{"node port from a pod, by the bridge", l.a, "tcp", "10.42.0.1:30080", "b to 10.42.0.1"},
-		{"node port from the node", l.node, "tcp", "192.0.2.1:30080", "b to 10.42.0.1"},
-		{"loopback has no node ports", l.node, "tcp", "127.0.0.1:30080", "refused"},
-		{"node port keeps the client's address", l.client, "tcp", "192.0.2.1:30081", "a to 192.0.2.2"},
-		{"node port without an endpoint here", l.client, "tcp", "192.0.2.1:30082", "timeout"},
-		{"node port without an endpoint here, from a pod", l.b, "tcp", "192.0.2.1:30082", "a to 10.42.0.3"},
-		{"node port without an endpoint here, from the node", l.node, "tcp", "192.0.2.1:30082", "a to 10.42.0.1"},
-		{"node port without an endpoint", l.client, "tcp", "192.0.2.1:30083", "refused"},
-		{"external address", l.client, "tcp", "198.51.100.1:80", "a to 10.42.0.1"},
-		{"external address without an endpoint", l.client, "tcp", "198.51.100.2:80", "refused"},
-		{"external address for others", l.client, "tcp", "198.51.100.9:80", "timeout"},
-		{"external address keeps the client's address", l.client, "tcp", "198.51.100.3:80", "a to 192.0.2.2"},
+		{"pod to another pod of the bridge", l.B, "tcp", "10.43.0.1:80", "a to 10.42.0.3"},
+		{"pod to itself", l.A, "tcp", "10.43.0.1:80", "a to 10.42.0.1"},
+		{"UDP", l.A, "udp", "10.43.0.1:80", "b to 10.42.0.2"},
+		{"the node to a cluster IP", l.Node, "tcp", "10.43.0.1:80", "a to 10.42.0.1"},
+		{"a machine outside to a cluster IP", l.Client, "tcp", "10.43.0.1:80", "a to 10.42.0.1"},
+		{"no endpoint", l.A, "tcp", "10.43.0.2:80", "refused"},
+		{"no endpoint, from the node", l.Node, "tcp", "10.43.0.2:80", "refused"},
+		{"no endpoint, UDP", l.A, "udp", "10.43.0.2:80", "refused"},
+		{"no such port", l.A, "tcp", "10.43.0.1:81", "refused"},
+		{"no endpoint of this node", l.A, "tcp", "10.43.0.8:80", "timeout"},
+		{"node port from outside", l.Client, "tcp", "192.0.2.1:30080", "b to 10.42.0.1"},
+		{"node port from a pod", l.A, "tcp", "192.0.2.1:30080", "b to 10.42.0.1"},
+		{"node port from a pod, by the bridge", l.A, "tcp", "10.42.0.1:30080", "b to 10.42.0.1"},
+		{"node port from the node", l.Node, "tcp", "192.0.2.1:30080", "b to 10.42.0.1"},
+		{"loopback has no node ports", l.Node, "tcp", "127.0.0.1:30080", "refused"},
+		{"node port keeps the client's address", l.Client, "tcp", "192.0.2.1:30081", "a to 192.0.2.2"},
+		{"node port without an endpoint here", l.Client, "tcp", "192.0.2.1:30082", "timeout"},
+		{"node port without an endpoint here, from a pod", l.B, "tcp", "192.0.2.1:30082", "a to 10.42.0.3"},
+		{"node port without an endpoint here, from the node", l.Node, "tcp", "192.0.2.1:30082", "a to 10.42.0.1"},
+		{"node port without an endpoint", l.Client, "tcp", "192.0.2.1:30083", "refused"},
+		{"external address", l.Client, "tcp", "198.51.100.1:80", "a to 10.42.0.1"},
+		{"external address without an endpoint", l.Client, "tcp", "198.51.100.2:80", "refused"},
+		{"external address for others", l.Client, "tcp", "198.51.100.9:80", "timeout"},
+		{"external address keeps the client's address", l.Client, "tcp", "198.51.100.3:80", "a to 192.0.2.2"},
 	} {
-		wait := patience
+		wait := networktest.Patience
 		if c.want == "timeout" {
 			wait = 300 * time.Millisecond
 		}
-		if got := c.from.ask(c.network, c.addr, wait); got != c.want {
+		if got := c.from.Ask(c.network, c.addr, wait); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
@@ -86,15 +88,15 @@ func TestTraffic(t *testing.T) {
 func TestTrafficMoves(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.a.serve("a")
-	l.b.serve("b")
+	l.A.Serve("a", 8080)
+	l.B.Serve("b", 8080)
 	tab := l.table(false, "10.42.0.0/16")
 	put := func(f *Front) {
 		t.Helper()
 		d := newDelta()
 		d.fronts[f.Key] = f
 		l.apply(tab, d)
-		l.node.within(func() {
+		l.Node.Within(func() {
 			if err := forget(kernelFlows{}, d.fronts, false); err != nil {
 				t.Error(err)
 			}
@@ -107,7 +109,7 @@ func TestTrafficMoves(t *testing.T) {
 	}
 	put(udp("10.42.0.2:8080"))
 	var c net.Conn
-	l.client.within(func() {
+	l.Client.Within(func() {
 		var err error
 		if c, err = net.Dial("udp", "10.43.0.1:80"); err != nil {
 			t.Error(err)
@@ -118,14 +120,14 @@ func TestTrafficMoves(t *testing.T) {
 	}
 	defer c.Close()
 	ask := func() string {
-		_ = c.SetDeadline(time.Now().Add(patience))
+		_ = c.SetDeadline(time.Now().Add(networktest.Patience))
 		if _, err := c.Write([]byte("x")); err != nil {
-			return short(err)
+			return networktest.Short(err)
 		}
 		buf := make([]byte, 100)
 		n, err := c.Read(buf)
 		if err != nil {
-			return short(err)
+			return networktest.Short(err)
 		}
 		return string(buf[:1:n])
 	}
@@ -138,9 +140,9 @@ func TestTrafficMoves(t *testing.T) {
 	sticky := front("10.43.0.2", 80, Internal, "10.42.0.2:8080", "10.42.0.3:8080")
 	sticky.Affinity = time.Hour
 	put(sticky)
-	first := l.client.ask("tcp", "10.43.0.2:80", patience)
+	first := l.Client.Ask("tcp", "10.43.0.2:80", networktest.Patience)
 	for range 12 {
-		if got := l.client.ask("tcp", "10.43.0.2:80", patience); got != first {
+		if got := l.Client.Ask("tcp", "10.43.0.2:80", networktest.Patience); got != first {
 			t.Errorf("a client moved from %q to %q", first, got)
 		}
 	}
@@ -150,7 +152,7 @@ func TestTrafficMoves(t *testing.T) {
 func TestTrafficV6(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.a.serve("a")
+	l.A.Serve("a", 8080)
 	tab := l.table(true, "fd00:42::/56")
 	d := newDelta()
 	for _, f := range []*Front{
@@ -162,15 +164,15 @@ func TestTrafficV6(t *testing.T) {
 	}
 	l.apply(tab, d)
 	for _, c := range []struct {
-		from       space
+		from       networktest.Space
 		addr, want string
 	}{
-		{l.b, "[fd00:43::1]:80", "a to fd00:42::3"},
-		{l.b, "[fd00:43::2]:80", "refused"},
-		{l.client, "[2001:db8::1]:30080", "a to fd00:42::1"},
-		{l.node, "[::1]:30080", "refused"},
+		{l.B, "[fd00:43::1]:80", "a to fd00:42::3"},
+		{l.B, "[fd00:43::2]:80", "refused"},
+		{l.Client, "[2001:db8::1]:30080", "a to fd00:42::1"},
+		{l.Node, "[::1]:30080", "refused"},
 	} {
-		if got := c.from.ask("tcp", c.addr, patience); got != c.want {
+		if got := c.from.Ask("tcp", c.addr, networktest.Patience); got != c.want {
 			t.Errorf("%s: %q, want %q", c.addr, got, c.want)
 		}
 	}

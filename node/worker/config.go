@@ -124,6 +124,10 @@ type Config struct {
 	Handler func(ctx context.Context, p *v1.Pod) (string, error)
 	// Services for the environment of a pod's containers; may be nil.
 	Services func(ctx context.Context, p *v1.Pod) ([]*v1.Service, error)
+	// Isolate returns once the pod's addresses let through no more than network
+	// policies allow; until it has, no container of a new sandbox is started. nil
+	// lets through everything.
+	Isolate func(ctx context.Context, p *v1.Pod, ips []string) error
 	// Event records an event on a pod; fieldPath names the container concerned
 	// or is empty.
 	Event func(p *v1.Pod, fieldPath, eventType, reason, message string)

@@ -37,6 +37,7 @@ type harness struct {
 	cgroups *fakeCgroups
 	dir     string // the agent's, which outlives it
 	admit   func(p *v1.Pod, others []*v1.Pod) *worker.Rejection
+	isolate func(ctx context.Context, p *v1.Pod, ips []string) error
 	stop    func()
 
 	mu     sync.Mutex
@@ -78,7 +79,7 @@ func (h *harness) restart() {
 			}
 			return h.admit(p, others)
 		},
-		Event: event, RuntimeName: "critest", Relist: time.Minute, Log: log,
+		Isolate: h.isolate, Event: event, RuntimeName: "critest", Relist: time.Minute, Log: log,
 	})
 	for h.workers.Start(ctx) != nil {
 		time.Sleep(time.Second)

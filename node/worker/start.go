@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ const startRetry = 10 * time.Second
 // Waiting reasons of starts, besides those of packages cri and image.
 const (
 	reasonPostStart = "PostStartHookError"
+	reasonIsolation = "NetworkPolicyError"
 )
 
 func errNoAPI(kind, name string) error {
@@ -62,21 +64,48 @@ func (w *worker) startContainers(starts []pod.Action) {
 		mem.Replace = ""
 		w.memory[a.Name] = mem
 	}
+	fresh := !w.hasRun(sandboxID)
 	ctx, cancel := context.WithCancel(w.ctx)
 	done := w.onStop(cancel)
 	w.op(func() func() {
 		defer cancel()
+		var isolated error
+		if fresh {
+			isolated = w.isolate(ctx, in)
+		}
 		for _, a := range starts {
-			var err error
-			if ctx.Err() == nil {
+			err := cmp.Or(isolated, ctx.Err())
+			if err == nil {
 				err = w.startOne(ctx, a, in, sandboxID, volumes, target)
-			} else {
-				err = ctx.Err()
 			}
 			w.post(func() { w.started(a, err) })
 		}
 		return done
 	})
+}
+
+// hasRun tells whether a container has run in a sandbox: what it may send and
+// receive is settled since before that.
+func (w *worker) hasRun(sandboxID string) bool {
+	for i := range w.observed.Containers {
+		if c := &w.observed.Containers[i]; c.SandboxID == sandboxID && (c.State == pod.Running || c.State == pod.Exited) {
+			return true
+		}
+	}
+	return false
+}
+
+// isolate waits until network policies hold for the pod's addresses.
+func (w *worker) isolate(ctx context.Context, in cri.PodInput) error {
+	if w.cfg.Isolate == nil || in.Pod.Spec.HostNetwork {
+		return nil
+	}
+	err := w.cfg.Isolate(ctx, in.Pod, in.IPs)
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	w.cfg.Event(in.Pod, "", v1.EventTypeWarning, "FailedNetworkPolicy", "Error: "+err.Error())
+	return &startFailure{pod.Waiting{Reason: reasonIsolation, Message: err.Error()}}
 }
 
 // started records the outcome of one start.

@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -695,5 +696,55 @@ func TestContainerChangeReplacesIt(t *testing.T) {
 			t.Error("generation not observed")
 		}
 		h.noViolations()
+	})
+}
+
+// No container of a new sandbox starts before the pod is isolated; one that
+// restarts does not wait.
+func TestIsolation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, critest.New(map[string]critest.Program{"app": {}}))
+		defer func() { h.stop() }() // the last one's
+		var asked []string
+		open := make(chan error)
+		h.isolate = func(ctx context.Context, p *v1.Pod, ips []string) error {
+			asked = append(asked, ips...)
+			select {
+			case err := <-open:
+				return err
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		h.stop()
+		h.restart()
+		p := newPod("web", "app")
+		h.workers.Set(p)
+		synctest.Wait()
+		h.want("before it is isolated", "sandbox web#0 ready=true")
+		open <- errors.New("no rules")
+		synctest.Wait()
+		if w := h.get(p).ContainerStatuses[0].State.Waiting; w == nil || w.Reason != "NetworkPolicyError" || w.Message != "no rules" {
+			t.Errorf("the container is %+v", h.get(p).ContainerStatuses[0].State)
+		}
+		h.after(20 * time.Second)
+		open <- nil
+		synctest.Wait()
+		h.want("after it is isolated", "container app#0 running code=0", "sandbox web#0 ready=true")
+		h.wantPhase(p, v1.PodRunning)
+		// A new agent finds the container, and has nothing to ask.
+		h.stop()
+		h.restart()
+		h.workers.Set(p)
+		synctest.Wait()
+		if len(asked) != 2 || asked[0] != h.get(p).PodIP {
+			t.Errorf("isolated were %v", asked)
+		}
+		host := newPod("host", "app")
+		host.Spec.HostNetwork = true
+		h.workers.Set(host)
+		synctest.Wait()
+		h.wantPhase(host, v1.PodRunning)
 	})
 }

@@ -20,6 +20,12 @@ func componentRoles() []*rbacv1.ClusterRole {
 			on(follow, "networking.k8s.io", "servicecidrs"),
 			on(follow, "discovery.k8s.io", "endpointslices"),
 		),
+		// Who forwards for a node enforces network policies, too. Upstream leaves
+		// that to others, which bring roles of their own.
+		clusterRole("system:proa:network-policy-enforcer",
+			on(follow, "core", "pods namespaces"),
+			on(follow, "networking.k8s.io", "networkpolicies"),
+		),
 		clusterRole("system:node-problem-detector",
 			on("get", "core", "nodes"),
 			on("patch", "core", "nodes/status"),

@@ -48,6 +48,7 @@ func clusterBindings() []*rbacv1.ClusterRoleBinding {
 		clusterBinding("system:basic-user", group(auth.GroupAuthenticated)),
 		clusterBinding("system:public-info-viewer", group(auth.GroupAuthenticated), group(auth.GroupUnauthenticated)),
 		clusterBinding("system:node-proxier", user(proxy)),
+		clusterBinding("system:proa:network-policy-enforcer", user(proxy)),
 		clusterBinding("system:kube-controller-manager", user(controllerManager)),
 		// A node renews its own client certificate. Upstream leaves this binding
 		// to those who set a cluster up.
