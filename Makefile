@@ -122,8 +122,8 @@ bench-upstream: build $(BIN)/upstream/containerd ## Measure Proa and upstream's 
 CONFORMANCE  = cd test/conformance && $(SUDO) env "PATH=$$PATH" $(GO) run . -bin $(BIN)
 
 .PHONY: conformance
-conformance: build ## Run the upstream conformance suite (FOCUS=regex NODES=2 UPDATE=1).
-	@$(CONFORMANCE) -focus '$(FOCUS)' -nodes $(or $(NODES),2) $(if $(UPDATE),-update)
+conformance: build ## Run the upstream conformance suite (FOCUS=regex NODES=2 UPDATE=1), or other tests of it (LABELS='Feature:NetworkPolicy').
+	@$(CONFORMANCE) -focus '$(FOCUS)' -nodes $(or $(NODES),2) $(if $(UPDATE),-update) $(if $(LABELS),-labels '$(LABELS)')
 
 .PHONY: conformance-sample
 conformance-sample: build ## Run a few of the conformance tests that are known to pass (SAMPLE=24).

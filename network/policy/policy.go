@@ -46,13 +46,14 @@ type Enforcer struct {
 	dirty    dirty
 	admitted map[types.NamespacedName]*admission
 	holders  map[netip.Addr]types.NamespacedName // who of the admitted has an address
-	waiting  []chan struct{}                     // closed once what is dirty is in the kernel
-	counter  uint64
-	failure  error         // of the last sync
-	wake     chan struct{} // has room for one: there is something dirty
+	// order numbers admissions. All up to enforced have their rules; synced is
+	// closed, and made anew, when that changes.
+	order, enforced uint64
+	synced          chan struct{}
+	failure         error         // of the last sync
+	wake            chan struct{} // has room for one: there is something dirty
 
 	state *state // Run's
-	ready chan struct{}
 }
 
 // dirty are the names of what may have changed.
@@ -90,15 +91,12 @@ func newEnforcer(c Config, nft knftables.Interface) (*Enforcer, error) {
 	e := &Enforcer{
 		config: c, nft: nft, dirty: newDirty(), state: newState(newTable(nft, c.Bridge)),
 		admitted: map[types.NamespacedName]*admission{}, holders: map[netip.Addr]types.NamespacedName{},
-		wake: make(chan struct{}, 1), ready: make(chan struct{}),
+		wake: make(chan struct{}, 1), synced: make(chan struct{}),
 	}
 	var err error
 	e.source, err = newSource(c.Informers, e)
 	return e, err
 }
-
-// Ready is closed when the policies that there were at the start are enforced.
-func (e *Enforcer) Ready() <-chan struct{} { return e.ready }
 
 // admissionPatience is how long a pod waits for its rules before it is told.
 const admissionPatience = 30 * time.Second
@@ -110,16 +108,28 @@ func (e *Enforcer) Admit(ctx context.Context, p *v1.Pod, ips []string) error {
 	if p.Spec.HostNetwork {
 		return nil
 	}
-	done := e.admit(p, parse(ips))
+	order := e.admit(p, parse(ips))
 	timeout := time.NewTimer(admissionPatience)
 	defer timeout.Stop()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timeout.C:
+	for {
+		e.mu.Lock()
+		enforced, synced := e.enforced >= order, e.synced
+		e.mu.Unlock()
+		if enforced {
+			return nil
+		}
+		select {
+		case <-synced:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timeout.C:
+			return e.late()
+		}
 	}
+}
+
+// late says why a pod has not got its rules.
+func (e *Enforcer) late() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.failure != nil {
@@ -128,8 +138,9 @@ func (e *Enforcer) Admit(ctx context.Context, p *v1.Pod, ips []string) error {
 	return errors.New("the network policies of the cluster are not known to this node yet; see that it reaches the API server, the pod starts then")
 }
 
-// admit notes who has the addresses from now on.
-func (e *Enforcer) admit(p *v1.Pod, addrs []netip.Addr) <-chan struct{} {
+// admit notes who has the addresses from now on, and returns the number of the
+// admission.
+func (e *Enforcer) admit(p *v1.Pod, addrs []netip.Addr) uint64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	name := types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
@@ -141,13 +152,11 @@ func (e *Enforcer) admit(p *v1.Pod, addrs []netip.Addr) <-chan struct{} {
 		}
 		e.holders[a] = name
 	}
-	e.counter++
-	e.admitted[name] = &admission{pod: p, addrs: addrs, order: e.counter}
+	e.order++
+	e.admitted[name] = &admission{pod: p, addrs: addrs, order: e.order}
 	e.dirty.pods[name] = true
-	done := make(chan struct{})
-	e.waiting = append(e.waiting, done)
 	e.signal()
-	return done
+	return e.order
 }
 
 // dismiss forgets what the node agent said of a pod. The caller holds mu.
@@ -181,8 +190,8 @@ func (e *Enforcer) Run(ctx context.Context) error {
 	}
 	pause := time.Duration(0)
 	for {
-		waiting, err := e.sync(ctx)
-		e.finish(waiting, err)
+		order, err := e.sync(ctx)
+		e.finish(order, err)
 		if err == nil {
 			pause = 0
 		} else if ctx.Err() == nil {
@@ -203,37 +212,26 @@ func (e *Enforcer) Run(ctx context.Context) error {
 	}
 }
 
-// finish tells those who wait, or lets them wait on.
-func (e *Enforcer) finish(waiting []chan struct{}, err error) {
+// finish tells those who wait how a sync has ended.
+func (e *Enforcer) finish(order uint64, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.failure = err; err != nil {
-		e.waiting = append(waiting, e.waiting...)
 		return
 	}
-	for _, done := range waiting {
-		close(done)
-	}
-	select {
-	case <-e.ready:
-	default:
-		close(e.ready)
-	}
+	e.enforced = order
+	close(e.synced)
+	e.synced = make(chan struct{})
 }
 
 // sync brings what has changed since the last one into the kernel. It returns
-// who has waited for it.
-func (e *Enforcer) sync(ctx context.Context) ([]chan struct{}, error) {
-	e.mu.Lock()
-	waiting := e.waiting
-	e.waiting = nil
-	e.mu.Unlock()
-	// Whoever waits from here on has the next one.
+// the last admission that was part of it.
+func (e *Enforcer) sync(ctx context.Context) (uint64, error) {
 	if err := e.source.need(ctx); err != nil {
-		return waiting, err
+		return 0, err
 	}
 	e.mu.Lock()
-	d := e.dirty
+	d, order := e.dirty, e.order
 	e.dirty = newDirty()
 	e.mu.Unlock()
 	for name := range d.policies {
@@ -249,9 +247,9 @@ func (e *Enforcer) sync(ctx context.Context) ([]chan struct{}, error) {
 		}
 	}
 	if err := e.state.table.apply(ctx); err != nil {
-		return waiting, fmt.Errorf("nftables table inet %s: %w", e.config.Table, err)
+		return 0, fmt.Errorf("nftables table inet %s: %w", e.config.Table, err)
 	}
-	return waiting, nil
+	return order, nil
 }
 
 // pod is what policies see of a pod: by its object, and by what the node agent

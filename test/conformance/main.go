@@ -28,7 +28,7 @@ import (
 // options are the command line.
 type options struct {
 	module, bin, docs string
-	focus             string
+	focus, labels     string
 	nodes, workers    int
 	sample            int
 	limit             time.Duration
@@ -45,6 +45,7 @@ func main() {
 	flag.StringVar(&o.docs, "docs", "../../docs/conformance.md", "`page` to write; empty: none")
 	flag.StringVar(&cache, "cache", filepath.Join(cache, "proa-conformance"), "`directory` that keeps what is built")
 	flag.StringVar(&o.focus, "focus", "", "`regexp` over the names of the tests to run")
+	flag.StringVar(&o.labels, "labels", suite.Conformance, "`filter` of labels, as ginkgo's; with another than the default no page and no list is written")
 	flag.IntVar(&o.nodes, "nodes", 2, "`number` of nodes")
 	flag.IntVar(&o.workers, "workers", 6, "`number` of tests that run at once")
 	flag.IntVar(&o.sample, "sample", 0, "run only this `number` of the tests known to pass")
@@ -85,7 +86,7 @@ func (o *options) run(ctx context.Context, cache string) error {
 	if o.buildOnly {
 		return buildUpstream(ctx, b)
 	}
-	all, err := suite.List(ctx, binary)
+	all, err := suite.List(ctx, binary, o.labels)
 	if err != nil {
 		return err
 	}
@@ -120,8 +121,14 @@ func buildUpstream(ctx context.Context, b *programs.Builder) error {
 	return nil
 }
 
-// resultsFile keeps what each test did last.
-func (o *options) resultsFile() string { return filepath.Join(o.bin, "conformance", "results.json") }
+// resultsFile keeps what each test did last, conformance tests apart from others.
+func (o *options) resultsFile() string {
+	name := "results.json"
+	if o.labels != suite.Conformance {
+		name = "others.json"
+	}
+	return filepath.Join(o.bin, "conformance", name)
+}
 
 // choose picks the tests to run.
 func (o *options) choose(all []suite.Test, known []string) ([]suite.Test, error) {
@@ -231,6 +238,10 @@ func (o *options) conclude(all, tests []suite.Test, known []string, results repo
 		case !in && res.Passed:
 			won = append(won, t.Name)
 		}
+	}
+	if o.labels != suite.Conformance {
+		fmt.Printf("%d of %d passed\n", passed, len(tests))
+		return nil
 	}
 	fmt.Printf("%d of %d passed, %d of them not in passing.txt yet\n", passed, len(tests), len(won))
 	if o.update && len(won) > 0 {

@@ -42,15 +42,19 @@ func SIG(name string) string {
 	return "other"
 }
 
-// List asks the suite for its conformance tests, sorted by name.
-func List(ctx context.Context, binary string) ([]Test, error) {
+// Conformance is the label of the tests that make a Kubernetes.
+const Conformance = "Conformance"
+
+// List asks the suite for its tests that ginkgo's filter of labels selects,
+// sorted by name.
+func List(ctx context.Context, binary, labels string) ([]Test, error) {
 	dir, err := os.MkdirTemp("", "suite")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "list.json")
-	cmd := exec.CommandContext(ctx, binary, "--ginkgo.dry-run", "--ginkgo.silence-skips", "--ginkgo.label-filter=Conformance",
+	cmd := exec.CommandContext(ctx, binary, "--ginkgo.dry-run", "--ginkgo.silence-skips", "--ginkgo.label-filter="+labels,
 		"--ginkgo.json-report="+out, "--provider=skeleton")
 	cmd.Dir = dir
 	if text, err := cmd.CombinedOutput(); err != nil {
