@@ -88,6 +88,7 @@ func (f *clusterFlags) addServer(cmd *cobra.Command) {
 	boolFlag(cmd, &c.API.Profiling, "profiling", "serve /debug/pprof to those who are authorized for it (default true)")
 	fl.StringVar(&c.API.Encryption.ConfigFile, "encryption-provider-config", "", "`file` with the EncryptionConfiguration of the store (default DATA-DIR/encryption.yaml, made for a new cluster)")
 	boolFlag(cmd, &c.API.Encryption.AutomaticReload, "encryption-provider-config-automatic-reload", "follow changes of the file of --encryption-provider-config (default false; true for the file of the data directory)")
+	addAuth(cmd, &c.API)
 	fl.StringVar(&c.API.Audit.PolicyFile, "audit-policy-file", "", "`file` with the policy of what is logged of requests (default: nothing is)")
 	fl.StringVar(&c.API.Audit.LogPath, "audit-log-path", "", "`file` that requests are logged to, - for the standard output")
 	fl.IntVar(&c.API.Audit.LogMaxSize, "audit-log-maxsize", 0, "`megabytes` of an audit log before it is rotated (default 100)")

@@ -29,6 +29,7 @@ import (
 	"proa/apiserver/stream"
 	"proa/apiserver/subresource"
 	"proa/auth"
+	"proa/auth/configuration"
 	"proa/auth/serviceaccount"
 	"proa/auth/standard"
 	"proa/cache"
@@ -63,21 +64,23 @@ func (a *api) definition(group, version, plural string) *resource.Definition {
 
 // apiConfig is what an API server is made of.
 type apiConfig struct {
-	store      store.Store
-	encryption *encryption.Encryption // nil: none
-	authority  *pki.Authority
-	listener   net.Listener // nil: it is reached in this process only
-	outer      net.Listener // a second one, in another network namespace, or nil
-	names      []string     // of the serving certificate
-	serviceIP  string
-	services   netip.Prefix // of cluster IPs
-	profiling  bool
-	audit      Audit
-	bootstrap  *bootstrapping
-	clock      clock.WithTicker
-	managed    *managed.Tracker // nil: one of its own
-	guard      int              // of replaced objects, for tests
-	log        *slog.Logger
+	store          store.Store
+	encryption     *encryption.Encryption // nil: none
+	authority      *pki.Authority
+	listener       net.Listener // nil: it is reached in this process only
+	outer          net.Listener // a second one, in another network namespace, or nil
+	names          []string     // of the serving certificate
+	serviceIP      string
+	services       netip.Prefix // of cluster IPs
+	profiling      bool
+	audit          Audit
+	authentication configuration.AuthenticationOptions
+	authorization  configuration.AuthorizationOptions
+	bootstrap      *bootstrapping
+	clock          clock.WithTicker
+	managed        *managed.Tracker // nil: one of its own
+	guard          int              // of replaced objects, for tests
+	log            *slog.Logger
 }
 
 // seats is how many requests are worked on at once, all levels together:
@@ -107,7 +110,9 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 	if c.managed == nil {
 		c.managed = managed.New(managed.StandardTypes)
 	}
-	who, err := standard.New(standard.Config{PKI: c.authority, Hub: hub, View: table.View(), Clock: c.clock, Log: c.log})
+	who, err := standard.New(p.context(), standard.Config{
+		PKI: c.authority, Hub: hub, View: table.View(), Clock: c.clock, Log: c.log, Authentication: c.authentication, Authorization: c.authorization,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +154,7 @@ func startAPI(ctx context.Context, p *parts, c apiConfig) (*api, error) {
 		context.AfterFunc(p.context(), logger.Close)
 	}
 	registry := subresource.Token(who.Requests)
-	registry.Add(subresource.Reviews(who.Tokens, who.Authorizer, who.Policy))
+	registry.Add(subresource.Reviews(who.Tokens, who.Authorizer, who.Rules))
 	nodes, err := c.authority.Leaf(pki.KubeletClient())
 	if err != nil {
 		return nil, fmt.Errorf("client certificate for nodes: %w", err)

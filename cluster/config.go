@@ -70,6 +70,10 @@ type API struct {
 	Profiling *bool `json:"profiling,omitempty"`
 	// Audit logs who asks for what.
 	Audit Audit `json:"audit,omitempty"`
+	// Authentication says who is let in beside the cluster's own.
+	Authentication Authentication `json:"authentication,omitempty"`
+	// Authorization says who decides what a caller may do.
+	Authorization Authorization `json:"authorization,omitempty"`
 	// Encryption of what is kept in the store.
 	Encryption Encryption `json:"encryption,omitempty"`
 }

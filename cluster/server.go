@@ -210,7 +210,7 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	}
 	bootstrap := newBootstrapping()
 	if s.api, err = startAPI(ctx, s.parts, apiConfig{
-		profiling: *c.API.Profiling, audit: c.API.Audit,
+		profiling: *c.API.Profiling, audit: c.API.Audit, authentication: c.API.Authentication.options(), authorization: c.API.Authorization.options(),
 		store: s.store, encryption: s.encryption, authority: s.authority, listener: listener, outer: s.outer, names: names,
 		serviceIP: serviceIP, services: services, bootstrap: bootstrap, clock: s.clock, log: s.log,
 	}); err != nil {

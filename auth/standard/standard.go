@@ -1,8 +1,10 @@
 // Package standard puts the mechanisms together as the product uses them.
 //
-//	who:  client certificate → token of a service account, or of a new node
+//	who:  front proxy → client certificate → token of a service account, of a
+//	      new node, of a configured issuer, or one that a webhook knows
 //	      → nobody (health paths)
 //	may:  system:masters → nodes, by what their pods need → RBAC
+//	      (or what is configured in place of the last two)
 //
 // [New] makes everything over the watch cache, and [Auth.Run] feeds the
 // indexes. Requests of others than system:masters should wait for
@@ -19,10 +21,9 @@ import (
 	"k8s.io/utils/clock"
 
 	"proa/auth"
-	"proa/auth/anonymous"
 	"proa/auth/bootstraptoken"
+	"proa/auth/configuration"
 	"proa/auth/frontproxy"
-	"proa/auth/masters"
 	"proa/auth/node"
 	"proa/auth/rbac"
 	"proa/auth/rbac/bootstrap"
@@ -53,13 +54,12 @@ type Config struct {
 	// JWKSURI is where others find the keys of tokens, if not below the
 	// issuer.
 	JWKSURI string
-	// AnonymousPaths are open without credentials; nil is the health paths,
-	// and an empty list none.
-	AnonymousPaths []string
-	// Tokens are further mechanisms of bearer tokens.
-	Tokens []auth.TokenAuthenticator
-	Clock  clock.Clock
-	Log    *slog.Logger
+	// Authentication and Authorization as an operator configures them. What they
+	// need of the other fields is filled in.
+	Authentication configuration.AuthenticationOptions
+	Authorization  configuration.AuthorizationOptions
+	Clock          clock.Clock
+	Log            *slog.Logger
 }
 
 // Auth is the result. Its fields are not changed after New.
@@ -73,17 +73,21 @@ type Auth struct {
 	// Discovery serves the documents by which others verify tokens; nil where
 	// the issuer is not an https URL.
 	Discovery *serviceaccount.Discovery
-	// Policy lists what users may do.
+	// Policy is that of the RBAC objects, and Rules lists what users may do by all
+	// authorizers.
 	Policy  *rbac.Index
+	Rules   configuration.RBAC
 	Graph   *node.Graph
 	Objects *source.Objects
 
 	config Config
 	ready  chan struct{}
+	close  func()
 }
 
-// New puts everything together. Nothing runs yet.
-func New(c Config) (*Auth, error) {
+// New puts everything together. What it starts to follow the configuration ends
+// with ctx, or with Run.
+func New(ctx context.Context, c Config) (*Auth, error) {
 	if c.Issuer == "" {
 		c.Issuer = DefaultIssuer
 	}
@@ -95,9 +99,6 @@ func New(c Config) (*Auth, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.AnonymousPaths == nil {
-		c.AnonymousPaths = anonymous.HealthPaths()
 	}
 	a := &Auth{Policy: rbac.New(), Graph: node.NewGraph(), Objects: source.New(c.Hub, c.View), config: c, ready: make(chan struct{})}
 	keys, err := c.PKI.TokenKeys()
@@ -117,16 +118,26 @@ func New(c Config) (*Auth, error) {
 		c.Log.Warn("others cannot verify service-account tokens", "err", err)
 		a.Discovery = nil
 	}
-	a.Tokens = append(token.Union{verifier, bootstraptoken.New(a.Objects, c.Clock)}, c.Tokens...)
+	c.Authentication.Audiences, c.Authentication.DisallowedIssuers = c.Audiences, append([]string{c.Issuer}, c.FormerIssuers...)
+	c.Authentication.Clock, c.Authentication.Log = c.Clock, c.Log
+	known, err := configuration.OpenAuthentication(ctx, c.Authentication)
+	if err != nil {
+		return nil, err
+	}
+	c.Authorization.RBAC, c.Authorization.Log = a.Policy, c.Log
+	c.Authorization.Node = node.New(a.Graph, bootstrap.NodeRules(), a.Objects.PodsOnNode)
+	allowed, err := configuration.OpenAuthorization(ctx, c.Authorization)
+	if err != nil {
+		known.Close()
+		return nil, err
+	}
+	a.close = func() { known.Close(); allowed.Close() }
+	a.Tokens = token.Union{verifier, bootstraptoken.New(a.Objects, c.Clock), known}
 	a.Authenticator = union.OrElse{
 		First: union.Authenticators{frontproxy.New(c.PKI.FrontProxyRoots, []string{pki.FrontProxyClient().CommonName}, c.Clock), x509.New(c.PKI.Roots, c.Clock), token.Bearer{Tokens: a.Tokens}},
-		Then:  anonymous.Authenticator{Paths: c.AnonymousPaths},
+		Then:  known.Anonymous(),
 	}
-	a.Authorizer = union.Authorizers{
-		auth.AuthorizerFunc(masters.Authorize),
-		node.New(a.Graph, bootstrap.NodeRules(), a.Objects.PodsOnNode),
-		a.Policy,
-	}
+	a.Authorizer, a.Rules = allowed, allowed
 	return a, nil
 }
 
@@ -136,6 +147,7 @@ func (a *Auth) Ready() <-chan struct{} { return a.ready }
 // Run feeds the indexes until ctx ends, and returns once nothing of it runs
 // any more. The hub must run too.
 func (a *Auth) Run(ctx context.Context) error {
+	defer a.close()
 	type feed struct {
 		def   *resource.Definition
 		index source.Index

@@ -56,7 +56,7 @@ func start(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := standard.New(standard.Config{PKI: ca, Hub: hub, View: table.View()})
+	a, err := standard.New(ctx, standard.Config{PKI: ca, Hub: hub, View: table.View()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	"golang.org/x/sync/singleflight"
 	"k8s.io/utils/clock"
 
 	"proa/auth"
@@ -86,13 +87,16 @@ func (m *Memory[V]) Put(hash [sha256.Size]byte, value V, until time.Time) {
 	}
 }
 
-// Cache remembers the users that a slow mechanism names. Refusals are not
-// remembered, so that a token is good as soon as the mechanism says so.
+// Cache remembers the users that a slow mechanism names, and asks it once where
+// many requests come with the same token at the same time. Errors are not
+// remembered.
 type Cache struct {
-	next  auth.TokenAuthenticator
-	ttl   time.Duration
-	clock clock.PassiveClock
-	known *Memory[answer]
+	next     auth.TokenAuthenticator
+	ttl      time.Duration
+	clock    clock.PassiveClock
+	known    *Memory[answer]
+	refusals bool
+	asking   singleflight.Group
 }
 
 type answer struct {
@@ -100,10 +104,21 @@ type answer struct {
 	valid []string
 }
 
+// Option changes what a [Cache] remembers.
+type Option func(*Cache)
+
+// Refusals are remembered too, as long as users. Without it a token is good as soon
+// as the mechanism says so.
+func Refusals(c *Cache) { c.refusals = true }
+
 // NewCache remembers at most size answers of next, each for ttl: as long as a
 // withdrawn token may still be accepted.
-func NewCache(next auth.TokenAuthenticator, size int, ttl time.Duration, c clock.PassiveClock) *Cache {
-	return &Cache{next: next, ttl: ttl, clock: c, known: NewMemory[answer](size, c)}
+func NewCache(next auth.TokenAuthenticator, size int, ttl time.Duration, c clock.PassiveClock, options ...Option) *Cache {
+	cache := &Cache{next: next, ttl: ttl, clock: c, known: NewMemory[answer](size, c)}
+	for _, o := range options {
+		o(cache)
+	}
+	return cache
 }
 
 // AuthenticateToken implements [auth.TokenAuthenticator].
@@ -112,9 +127,21 @@ func (c *Cache) AuthenticateToken(ctx context.Context, token string, audiences [
 	if a, ok := c.known.Get(h); ok {
 		return a.user, a.valid, nil
 	}
-	user, valid, err := c.next.AuthenticateToken(ctx, token, audiences)
-	if user != nil && err == nil {
-		c.known.Put(h, answer{user, valid}, c.clock.Now().Add(c.ttl))
+	// Whoever asks first may go away; the answer is for the others too. Mechanisms
+	// bound their own time.
+	found := c.asking.DoChan(string(h[:]), func() (any, error) {
+		user, valid, err := c.next.AuthenticateToken(context.WithoutCancel(ctx), token, audiences)
+		a := answer{user, valid}
+		if err == nil && (user != nil || c.refusals) {
+			c.known.Put(h, a, c.clock.Now().Add(c.ttl))
+		}
+		return a, err
+	})
+	select {
+	case r := <-found:
+		a, _ := r.Val.(answer)
+		return a.user, a.valid, r.Err
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
 	}
-	return user, valid, err
 }

@@ -5,9 +5,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"proa/auth"
@@ -88,5 +91,74 @@ func TestCache(t *testing.T) {
 	ask("b", 7)
 	if n := len(c.known.byHash); n > 2 || n != c.known.order.Len() {
 		t.Errorf("%d remembered", n)
+	}
+}
+
+// slow answers when it is told to, and counts.
+type slow struct {
+	asked atomic.Int64
+	go_   chan struct{}
+	user  *auth.User
+}
+
+func (s *slow) AuthenticateToken(ctx context.Context, _ string, _ []string) (*auth.User, []string, error) {
+	s.asked.Add(1)
+	<-s.go_
+	return s.user, nil, ctx.Err()
+}
+
+// Many who come with one token are one question, and who asked first may go away.
+func TestCacheAsksOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{go_: make(chan struct{}), user: &auth.User{Name: "joe"}}
+		c := NewCache(s, 2, time.Minute, clock.RealClock{})
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan error)
+		go func() {
+			_, _, err := c.AuthenticateToken(ctx, "t", nil)
+			gone <- err
+		}()
+		synctest.Wait()
+		answers := make(chan *auth.User)
+		for range 10 {
+			go func() {
+				u, _, _ := c.AuthenticateToken(t.Context(), "t", nil)
+				answers <- u
+			}()
+		}
+		synctest.Wait()
+		cancel()
+		if err := <-gone; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		close(s.go_)
+		for range 10 {
+			if u := <-answers; u != s.user {
+				t.Error(u)
+			}
+		}
+		if n := s.asked.Load(); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
+func TestCacheRemembersRefusals(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		options []Option
+		want    int64
+	}{{nil, 3}, {[]Option{Refusals}, 1}} {
+		s := &slow{go_: make(chan struct{})}
+		close(s.go_)
+		cache := NewCache(s, 2, time.Minute, clock.RealClock{}, c.options...)
+		for range 3 {
+			if u, _, err := cache.AuthenticateToken(t.Context(), "t", nil); u != nil || err != nil {
+				t.Error(u, err)
+			}
+		}
+		if n := s.asked.Load(); n != c.want {
+			t.Errorf("asked %d times, not %d", n, c.want)
+		}
 	}
 }
