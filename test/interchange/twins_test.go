@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -123,14 +124,15 @@ func newTwin(t *testing.T, m parts.Maker, shift int) *twin {
 func (w *twin) learn(kinds []*kind) {
 	w.t.Helper()
 	for _, k := range kinds {
-		r := w.do(http.MethodGet, k.path+"/"+objectName, nil)
+		r := w.do(http.MethodGet, k.path+"/"+k.there, nil)
 		seed, ok := r.body.(map[string]any)
 		if r.code != http.StatusOK || !ok {
 			w.t.Fatalf("%s: %d %v", k.path, r.code, r.body)
 		}
 		if meta, ok := seed["metadata"].(map[string]any); ok {
-			delete(meta, "managedFields")
-			delete(meta, "generation")
+			for _, name := range []string{"managedFields", "generation", "uid", "creationTimestamp"} {
+				delete(meta, name)
+			}
 		}
 		w.seeds[k.path] = seed
 	}
@@ -152,6 +154,23 @@ type kind struct {
 	schema *spec.Schema
 	verbs  []string
 	gen    *generator
+	naming
+}
+
+// naming is what the object that there is is called, what one that is created is,
+// and what else is new about that one.
+type naming struct {
+	there, fresh string
+	spec         map[string]any
+}
+
+// namings are those of kinds whose objects cannot have any name.
+var namings = map[string]naming{
+	"customresourcedefinitions": {"boats.example.com", "barges.example.com", map[string]any{
+		"names": map[string]any{"plural": "barges", "singular": "barge", "kind": "Barge", "listKind": "BargeList"},
+	}},
+	"apiservices": {"v1.elsewhere.example.com", "v2.elsewhere.example.com", map[string]any{"version": "v2"}},
+	"ipaddresses": {"10.43.0.9", "10.43.0.10", nil},
 }
 
 // kinds are all that upstream serves, can create, and has an object of.
@@ -191,14 +210,17 @@ func (w *twin) kinds(only *regexp.Regexp) []*kind {
 			if strings.Contains(r.Name, "/") || !slices.Contains(r.Verbs, "create") || !slices.Contains(r.Verbs, "update") || !only.MatchString(r.Name) {
 				continue
 			}
-			k := &kind{path: "/" + root + "/" + r.Name, schema: g.kind(gv.Group, gv.Version, r.Kind), gen: g, verbs: []string{"create", "update"}}
+			k := &kind{"/" + root + "/" + r.Name, g.kind(gv.Group, gv.Version, r.Kind), []string{"create", "update"}, g, naming{objectName, "b", nil}}
+			if n, ok := namings[r.Name]; ok {
+				k.naming = n
+			}
 			if r.Namespaced {
 				k.path = "/" + root + "/namespaces/default/" + r.Name
 			}
 			if slices.ContainsFunc(l.APIResources, func(s metav1.APIResource) bool { return s.Name == r.Name+"/status" }) {
 				k.verbs = append(k.verbs, "status")
 			}
-			if got := w.do(http.MethodGet, k.path+"/"+objectName, nil); got.code != http.StatusOK || k.schema == nil {
+			if got := w.do(http.MethodGet, k.path+"/"+k.there, nil); got.code != http.StatusOK || k.schema == nil {
 				w.t.Logf("%s is left out: there is no object of it, or no schema", k.path)
 				continue
 			}
@@ -224,18 +246,26 @@ func (k *kind) next(random *rand.Rand, seed map[string]any) request {
 	g := &generator{k.gen.schemas, random}
 	obj, _ := clone(seed).(map[string]any)
 	meta, _ := obj["metadata"].(map[string]any)
-	c := request{verb: pick(g, k.verbs), method: http.MethodPut, url: k.path + "/" + objectName}
+	c := request{verb: pick(g, k.verbs), method: http.MethodPut, url: k.path + "/" + k.there}
 	switch c.verb {
 	case "create":
 		c.method, c.url = http.MethodPost, k.path
-		meta["name"] = "b"
+		meta["name"] = k.fresh
+		delete(meta, "resourceVersion")
 		// What an address was given to is the other's already.
 		if spec, ok := obj["spec"].(map[string]any); ok {
 			delete(spec, "clusterIP")
 			delete(spec, "clusterIPs")
+			if more, ok := clone(k.spec).(map[string]any); ok {
+				maps.Copy(spec, more)
+			}
 		}
 	case "status":
 		c.url += "/status"
+	}
+	// Some kinds are never written without, most are by some clients.
+	if random.IntN(4) == 0 {
+		delete(meta, "resourceVersion")
 	}
 	c.where = g.mutate(k.schema, obj)
 	c.url += "?dryRun=All"
@@ -278,7 +308,7 @@ func (w *twin) do(method, url string, body []byte) reply {
 	if err := json.Unmarshal(b, &v); err != nil {
 		return reply{res.StatusCode, string(b)}
 	}
-	if m, ok := v.(map[string]any); ok && res.StatusCode < 300 {
+	if m, ok := v.(map[string]any); ok && res.StatusCode < 300 && method != http.MethodGet {
 		settle(m)
 	} else if ok {
 		comparable(m)
