@@ -51,6 +51,7 @@ type Enforcer struct {
 	order, enforced uint64
 	synced          chan struct{}
 	failure         error         // of the last sync
+	unread          error         // the last of those by which something cannot be read
 	wake            chan struct{} // has room for one: there is something dirty
 
 	state *state // Run's
@@ -135,7 +136,11 @@ func (e *Enforcer) late() error {
 	if e.failure != nil {
 		return fmt.Errorf("network policies cannot be enforced on this node; repair what is wrong, the pod starts then: %w", e.failure)
 	}
-	return errors.New("the network policies of the cluster are not known to this node yet; see that it reaches the API server, the pod starts then")
+	const unknown = "the network policies of the cluster are not known to this node yet; see that it reaches the API server and may follow networkpolicies, pods and namespaces, the pod starts then"
+	if e.unread != nil {
+		return fmt.Errorf(unknown+": %w", e.unread)
+	}
+	return errors.New(unknown)
 }
 
 // admit notes who has the addresses from now on, and returns the number of the

@@ -5,13 +5,20 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/knftables"
 
 	"proa/apiserver/apitest"
@@ -282,4 +289,35 @@ func TestAdmitWaits(t *testing.T) {
 	if n.passes("forward", outside, "10.42.0.3") {
 		t.Error("the pod was let in without rules")
 	}
+}
+
+// A pod whose policies cannot be read is not let in, and told why.
+func TestAdmitIsLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset()
+		client.PrependReactor("list", "networkpolicies", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", errors.New("no rule allows it"))
+		})
+		shared := informers.NewSharedInformerFactory(client, 0)
+		nft := knftables.NewFake(knftables.InetFamily, DefaultTable)
+		e, err := newEnforcer(Config{Informers: shared, NodeName: "here", Log: slog.New(slog.DiscardHandler)}, nft)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(ctx) }()
+		p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"}}
+		start := time.Now()
+		err = e.Admit(ctx, p, []string{"10.42.0.3"})
+		if err == nil || !strings.Contains(err.Error(), "no rule allows it") || time.Since(start) != admissionPatience {
+			t.Errorf("after %v the pod is told %v", time.Since(start), err)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		shared.Shutdown()
+	})
 }

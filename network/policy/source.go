@@ -34,14 +34,14 @@ func newSource(f informers.SharedInformerFactory, e *Enforcer) (*source, error) 
 	policies := f.Networking().V1().NetworkPolicies()
 	s.policies = policies.Lister()
 	var err error
-	s.synced, err = follow(policies.Informer(), func(name types.NamespacedName) {
+	s.synced, err = e.follow(policies.Informer(), func(name types.NamespacedName) {
 		e.touch(func(d *dirty) { d.policies[name] = true })
 	})
 	return s, err
 }
 
 // follow calls f with the name of each object that comes, changes or goes.
-func follow(informer clientcache.SharedIndexInformer, f func(types.NamespacedName)) (clientcache.DoneChecker, error) {
+func (e *Enforcer) follow(informer clientcache.SharedIndexInformer, f func(types.NamespacedName)) (clientcache.DoneChecker, error) {
 	one := func(o any) {
 		if d, ok := o.(clientcache.DeletedFinalStateUnknown); ok {
 			o = d.Obj
@@ -49,6 +49,15 @@ func follow(informer clientcache.SharedIndexInformer, f func(types.NamespacedNam
 		if o, ok := o.(metav1.Object); ok {
 			f(types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()})
 		}
+	}
+	// What does not come holds pods up, and they are told why.
+	if err := informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *clientcache.Reflector, err error) {
+		e.mu.Lock()
+		e.unread = err
+		e.mu.Unlock()
+		clientcache.DefaultWatchErrorHandler(ctx, r, err)
+	}); err != nil {
+		return nil, fmt.Errorf("network policies: %w", err)
 	}
 	r, err := informer.AddEventHandler(clientcache.ResourceEventHandlerFuncs{
 		AddFunc: one, UpdateFunc: func(_, o any) { one(o) }, DeleteFunc: one,
@@ -84,13 +93,13 @@ func (s *source) need(ctx context.Context) error {
 	pods, namespaces := s.informers.Core().V1().Pods(), s.informers.Core().V1().Namespaces()
 	s.pods, s.namespaces = pods.Lister(), namespaces.Lister()
 	e := s.enforcer
-	podsKnown, err := follow(pods.Informer(), func(name types.NamespacedName) {
+	podsKnown, err := e.follow(pods.Informer(), func(name types.NamespacedName) {
 		e.touch(func(d *dirty) { d.pods[name] = true })
 	})
 	if err != nil {
 		return err
 	}
-	namespacesKnown, err := follow(namespaces.Informer(), func(name types.NamespacedName) {
+	namespacesKnown, err := e.follow(namespaces.Informer(), func(name types.NamespacedName) {
 		e.touch(func(d *dirty) { d.namespaces[name.Name] = true })
 	})
 	if err != nil {
