@@ -90,6 +90,7 @@ func TestValidate(t *testing.T) {
 		"network.serviceCIDR":                func(c *Config) { c.Network.ServiceCIDR = "x" },
 		"controllers.nodeMonitorGracePeriod": func(c *Config) { c.Controllers.NodeMonitorGracePeriod.Duration = time.Second },
 		"network.cni":                        func(c *Config) { c.Network.CNI = "calico" },
+		"network.policy":                     func(c *Config) { c.Network.Policy = "calico" },
 		"network.bridge":                     func(c *Config) { c.Network.Bridge = "a-very-long-bridge" },
 		"api.bindAddress":                    func(c *Config) { c.API.BindAddress = "here" },
 		"api.advertiseAddress":               func(c *Config) { c.API.AdvertiseAddress = "there" },

@@ -21,7 +21,8 @@ import (
 const logMaxSize = 32 << 10
 
 // TestSettings is a node whose agent has settings of its own, in upstream's form:
-// bounds of logs, and pods from a web server and from a socket.
+// bounds of logs, and pods from a web server and from a socket; and whose network
+// policies another enforces.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	c := newMachine(t)
@@ -35,12 +36,30 @@ func TestSettings(t *testing.T) {
     httpCheckFrequency: 1s
   pushSocket: %s
 `, logMaxSize, web.url, socket))
+	c.flags = append(c.flags, "--network-policy", "none")
+	run(t, "ip", "netns", "exec", c.netns, "nft", "add", "table", "inet", "proa-policy") // as a server leaves it that enforced them
 	c.up()
 	t.Run("parts", func(t *testing.T) {
+		t.Run("policies", func(t *testing.T) { t.Parallel(); testOthersPolicies(c.user(t)) })
 		t.Run("logs", func(t *testing.T) { t.Parallel(); testLogRotation(c.user(t)) })
 		t.Run("URL", func(t *testing.T) { t.Parallel(); testPodsFromURL(c.userIn(t, "default"), web) })
 	})
 	t.Run("push", func(t *testing.T) { testPushedPods(c.userIn(t, "default"), socket) })
+}
+
+// Policies that another enforces leave no trace in the kernel.
+func testOthersPolicies(u *user) {
+	u.feed(`
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny}
+spec: {podSelector: {}}
+`, "apply", "-f", "-")
+	u.kubectl("run", "web", "--image=proa.local/hello:1")
+	u.pod("web", "ready", ready)
+	if out, err := u.command("", "nft", "list", "tables"); err != nil || strings.Contains(out, "proa-policy") {
+		u.t.Errorf("the tables are %s %v", out, err)
+	}
 }
 
 // lines checks that a log has numbered lines without a gap, up to the last, and
