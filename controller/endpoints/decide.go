@@ -1,7 +1,6 @@
 package endpoints
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -44,27 +43,33 @@ func decide(svc *v1.Service, pods []*v1.Pod) (subsets []v1.EndpointSubset, trunc
 			g.NotReadyAddresses = append(g.NotReadyAddresses, a)
 		}
 	}
-	left := maxAddresses
+	for _, k := range slices.Sorted(maps.Keys(groups)) {
+		subsets = append(subsets, *groups[k])
+	}
+	return truncate(servicepods.Repack(subsets))
+}
+
+// truncate leaves out what is more than one object may hold.
+func truncate(subsets []v1.EndpointSubset) (left []v1.EndpointSubset, truncated bool) {
+	room := maxAddresses
 	take := func(list []v1.EndpointAddress) []v1.EndpointAddress {
-		slices.SortFunc(list, func(a, b v1.EndpointAddress) int { return cmp.Compare(a.IP, b.IP) })
-		if len(list) > left {
+		if len(list) > room {
 			truncated = true
-			list = list[:left]
+			list = list[:room]
 		}
-		left -= len(list)
+		room -= len(list)
 		return list
 	}
-	keys := slices.Sorted(maps.Keys(groups))
-	for _, k := range keys { // ready ones first, wherever they are
-		groups[k].Addresses = take(groups[k].Addresses)
+	for i := range subsets { // ready ones first, wherever they are
+		subsets[i].Addresses = take(subsets[i].Addresses)
 	}
-	for _, k := range keys {
-		groups[k].NotReadyAddresses = take(groups[k].NotReadyAddresses)
-		if len(groups[k].Addresses)+len(groups[k].NotReadyAddresses) > 0 {
-			subsets = append(subsets, *groups[k])
+	for i := range subsets {
+		subsets[i].NotReadyAddresses = take(subsets[i].NotReadyAddresses)
+		if len(subsets[i].Addresses)+len(subsets[i].NotReadyAddresses) > 0 {
+			left = append(left, subsets[i])
 		}
 	}
-	return subsets, truncated
+	return left, truncated
 }
 
 // addressOf is a pod's address in the family that the service prefers.

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"proa/controller/servicepods"
 	"proa/controller/slicecontrol"
 )
 
@@ -82,9 +83,8 @@ func same(a, b *discoveryv1.EndpointSlice) bool {
 func wanted(ep *v1.Endpoints) []*discoveryv1.EndpointSlice {
 	byKey := map[string]*discoveryv1.EndpointSlice{}
 	seen := map[string]bool{}
-	for i := range ep.Subsets {
-		s := &ep.Subsets[i]
-		ports := portsOf(s)
+	for _, s := range servicepods.Repack(ep.Subsets) {
+		ports := portsOf(&s)
 		n := 0
 		add := func(addresses []v1.EndpointAddress, ready bool) {
 			for k := range addresses {

@@ -75,7 +75,7 @@ func TestDecide(t *testing.T) {
 		},
 	}
 	first := decide(ep, nil)
-	want := []string{"IPv480 10.0.0.2=true 10.0.0.3=false 10.0.0.4=true", "IPv481 10.0.0.2=false", "IPv680 2001:db8::2=true"}
+	want := []string{"IPv480 10.0.0.2=true 10.0.0.4=true 10.0.0.3=false", "IPv481 10.0.0.2=false", "IPv680 2001:db8::2=true"}
 	if got := show(first.Create); !slices.Equal(got, want) || len(first.Update)+len(first.Remove) > 0 {
 		t.Fatalf("got %q", got)
 	}
@@ -111,7 +111,7 @@ func TestDecideIsBounded(t *testing.T) {
 	for i := range 3 * maxEndpoints {
 		many = append(many, v1.EndpointAddress{IP: fmt.Sprintf("10.0.%d.%d", i/250, i%250)})
 	}
-	p := decide(&v1.Endpoints{Subsets: []v1.EndpointSubset{subset(80, many[:5], many), subset(80, many[2000:2010], nil)}}, nil)
+	p := decide(&v1.Endpoints{Subsets: []v1.EndpointSubset{subset(80, many[:5], many), subset(81, many[2000:2010], nil)}}, nil)
 	if len(p.Create) != 2 || len(p.Create[0].Endpoints) != maxEndpoints || len(p.Create[1].Endpoints) != 10 || !*p.Create[0].Endpoints[4].Conditions.Ready {
 		t.Errorf("%d slices", len(p.Create))
 	}

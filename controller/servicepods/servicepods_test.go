@@ -2,6 +2,7 @@ package servicepods
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -95,6 +96,40 @@ func TestHostname(t *testing.T) {
 		p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: tt.namespace}, Spec: v1.PodSpec{Hostname: tt.hostname, Subdomain: tt.subdomain}}
 		if got := Hostname(svc, p); got != tt.want {
 			t.Errorf("%+v: %q", tt, got)
+		}
+	}
+}
+
+func TestRepack(t *testing.T) {
+	t.Parallel()
+	addresses := func(ips ...string) (out []v1.EndpointAddress) {
+		for _, ip := range ips {
+			out = append(out, v1.EndpointAddress{IP: ip})
+		}
+		return out
+	}
+	port := func(name string, n int32) v1.EndpointPort { return v1.EndpointPort{Name: name, Port: n} }
+	for name, c := range map[string]struct{ given, want []v1.EndpointSubset }{
+		"subsets of one set of addresses become one, and all is in order": {
+			[]v1.EndpointSubset{
+				{Addresses: addresses("10.0.0.10", "10.0.0.9"), Ports: []v1.EndpointPort{port("b", 81)}},
+				{Addresses: addresses("10.0.0.9", "10.0.0.10"), Ports: []v1.EndpointPort{port("a", 80)}},
+			},
+			[]v1.EndpointSubset{{Addresses: addresses("10.0.0.9", "10.0.0.10"), Ports: []v1.EndpointPort{port("a", 80), port("b", 81)}}},
+		},
+		"ready anywhere is ready": {
+			[]v1.EndpointSubset{
+				{Addresses: addresses("10.0.0.1"), Ports: []v1.EndpointPort{port("", 80)}},
+				{NotReadyAddresses: addresses("10.0.0.1", "10.0.0.2"), Ports: []v1.EndpointPort{port("", 80)}},
+			},
+			[]v1.EndpointSubset{{Addresses: addresses("10.0.0.1"), NotReadyAddresses: addresses("10.0.0.2"), Ports: []v1.EndpointPort{port("", 80)}}},
+		},
+		"a headless service may have no ports": {
+			[]v1.EndpointSubset{{Addresses: addresses("10.0.0.1")}}, []v1.EndpointSubset{{Addresses: addresses("10.0.0.1")}},
+		},
+	} {
+		if got := Repack(c.given); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
 	}
 }

@@ -26,14 +26,19 @@ func decideFamilies(s, old *corev1.Service, cluster []corev1.IPFamily) field.Err
 	if sp.Type == corev1.ServiceTypeExternalName || unchangedPreference(s, old) {
 		return nil
 	}
-	if errs := core.ValidateClusterIPs(s); len(errs) > 0 {
+	var kept []string
+	if old != nil {
+		kept = old.Spec.ClusterIPs
+	}
+	sp.IPFamilyPolicy = ptr.To(policyOf(s, old))
+	if errs := core.ValidateClusterIPs(s, kept); len(errs) > 0 {
 		return errs
 	}
 	var errs field.ErrorList
 	if old != nil {
 		errs = append(errs, shrink(sp, &old.Spec)...)
 	}
-	if policy(sp) == corev1.IPFamilyPolicySingleStack {
+	if *sp.IPFamilyPolicy == corev1.IPFamilyPolicySingleStack {
 		if len(sp.ClusterIPs) == 2 {
 			errs = append(errs, field.Invalid(policyPath, sp.IPFamilyPolicy, "must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs are specified"))
 		}
@@ -60,13 +65,10 @@ func decideFamilies(s, old *corev1.Service, cluster []corev1.IPFamily) field.Err
 	}
 	if headless(s) && len(sp.Selector) == 0 {
 		// Endpoints made by hand may be of any family, whatever the cluster has.
-		if sp.IPFamilyPolicy == nil {
-			sp.IPFamilyPolicy = ptr.To(corev1.IPFamilyPolicyRequireDualStack)
-		}
 		complete(sp, cluster, true)
 		return nil
 	}
-	if policy(sp) == corev1.IPFamilyPolicyRequireDualStack && len(cluster) < 2 {
+	if *sp.IPFamilyPolicy == corev1.IPFamilyPolicyRequireDualStack && len(cluster) < 2 {
 		errs = append(errs, field.Invalid(policyPath, sp.IPFamilyPolicy, "this cluster is not configured for dual-stack services"))
 	}
 	for i, f := range sp.IPFamilies {
@@ -77,7 +79,6 @@ func decideFamilies(s, old *corev1.Service, cluster []corev1.IPFamily) field.Err
 	if len(errs) > 0 {
 		return errs
 	}
-	sp.IPFamilyPolicy = ptr.To(policy(sp))
 	complete(sp, cluster, len(cluster) == 2)
 	return nil
 }
@@ -88,7 +89,7 @@ func complete(sp *corev1.ServiceSpec, cluster []corev1.IPFamily, two bool) {
 	if len(sp.IPFamilies) == 0 {
 		sp.IPFamilies = []corev1.IPFamily{cluster[0]}
 	}
-	if two && len(sp.IPFamilies) == 1 && policy(sp) != corev1.IPFamilyPolicySingleStack {
+	if two && len(sp.IPFamilies) == 1 && *sp.IPFamilyPolicy != corev1.IPFamilyPolicySingleStack {
 		other := corev1.IPv4Protocol
 		if sp.IPFamilies[0] == corev1.IPv4Protocol {
 			other = corev1.IPv6Protocol
@@ -97,12 +98,15 @@ func complete(sp *corev1.ServiceSpec, cluster []corev1.IPFamily, two bool) {
 	}
 }
 
-// policy is the policy of a service, or the one that follows from the rest.
-func policy(sp *corev1.ServiceSpec) corev1.IPFamilyPolicy {
+// policyOf is the policy of a service. One that says none keeps that which it
+// had, so that nothing but a word of its own makes it gain or lose a family.
+func policyOf(s, old *corev1.Service) corev1.IPFamilyPolicy {
 	switch {
-	case sp.IPFamilyPolicy != nil:
-		return *sp.IPFamilyPolicy
-	case len(sp.ClusterIPs) == 2 || len(sp.IPFamilies) == 2:
+	case s.Spec.IPFamilyPolicy != nil:
+		return *s.Spec.IPFamilyPolicy
+	case old != nil && old.Spec.IPFamilyPolicy != nil:
+		return *old.Spec.IPFamilyPolicy
+	case headless(s) && len(s.Spec.Selector) == 0:
 		return corev1.IPFamilyPolicyRequireDualStack
 	}
 	return corev1.IPFamilyPolicySingleStack
@@ -112,7 +116,7 @@ func policy(sp *corev1.ServiceSpec) corev1.IPFamilyPolicy {
 // leaving the rest as it was.
 func shrink(sp, was *corev1.ServiceSpec) field.ErrorList {
 	sameIPs, sameFamilies := slices.Equal(sp.ClusterIPs, was.ClusterIPs), slices.Equal(sp.IPFamilies, was.IPFamilies)
-	if policy(sp) == corev1.IPFamilyPolicySingleStack && sp.IPFamilyPolicy != nil {
+	if *sp.IPFamilyPolicy == corev1.IPFamilyPolicySingleStack {
 		if sameIPs && len(sp.ClusterIPs) > 1 {
 			sp.ClusterIPs = sp.ClusterIPs[:1:1]
 		}

@@ -180,7 +180,7 @@ func (a *Services) Allocate(ctx context.Context, obj, previous resource.Object, 
 		defer cancel()
 		a.giveBack(ctx, s, h)
 	}
-	err := a.takeAddresses(ctx, s, had, &taken, dryRun)
+	err := a.takeAddresses(ctx, s, old, &taken, dryRun)
 	if err == nil {
 		err = a.takePorts(ctx, s, had, &taken, dryRun)
 	}
@@ -229,11 +229,12 @@ func (a *Services) giveBack(ctx context.Context, s *corev1.Service, h held) {
 }
 
 // takeAddresses fills in the cluster IPs, one for each family.
-func (a *Services) takeAddresses(ctx context.Context, s *corev1.Service, had held, taken *held, dryRun bool) error {
+func (a *Services) takeAddresses(ctx context.Context, s, old *corev1.Service, taken *held, dryRun bool) error {
 	sp := &s.Spec
-	if sp.Type == corev1.ServiceTypeExternalName || headless(s) {
+	if sp.Type == corev1.ServiceTypeExternalName || headless(s) || settled(s, old) {
 		return nil
 	}
+	had := heldBy(old)
 	ips := slices.Clone(sp.ClusterIPs)
 	for i, f := range sp.IPFamilies {
 		if i < len(ips) {
@@ -258,6 +259,13 @@ func (a *Services) takeAddresses(ctx context.Context, s *corev1.Service, had hel
 		sp.ClusterIP = ips[0]
 	}
 	return nil
+}
+
+// settled reports that an update of a service is not one that gives it addresses:
+// what it has may not change, which validation says better than an allocator.
+func settled(s, old *corev1.Service) bool {
+	return old != nil && old.Spec.Type != corev1.ServiceTypeExternalName &&
+		(headless(old) || len(s.Spec.IPFamilies) <= len(old.Spec.IPFamilies))
 }
 
 // takePorts fills in the node ports, all in one write.

@@ -256,6 +256,14 @@ func TestDualStack(t *testing.T) {
 	if s := spec(e); *s.IPFamilyPolicy != corev1.IPFamilyPolicyRequireDualStack || len(s.IPFamilies) != 2 || s.ClusterIP != corev1.ClusterIPNone {
 		t.Errorf("a headless service without selector got %+v", s)
 	}
+	// An update that says no policy keeps the one that there was.
+	e = must(v.create(t, service("c", func(s *corev1.ServiceSpec) {
+		s.ClusterIP, s.IPFamilyPolicy, s.Selector = corev1.ClusterIPNone, &single, map[string]string{"a": "b"}
+	})))(t)
+	e = v.update(t, e, func(s *corev1.Service) { s.Spec.IPFamilyPolicy, s.Spec.Selector = nil, nil })
+	if s := spec(e); *s.IPFamilyPolicy != single || len(s.IPFamilies) != 1 {
+		t.Errorf("an update without policy made it %+v", s)
+	}
 }
 
 func TestSeveralServersNeverGiveOneThingTwice(t *testing.T) {

@@ -83,22 +83,3 @@ status: {conditions: [{type: Ready, status: "True"}], addresses: [{type: Interna
 		}
 	}
 }
-
-func TestRepackSubsets(t *testing.T) {
-	t.Parallel()
-	d := Endpoints()
-	for given, want := range map[string]string{
-		// Subsets of one set of addresses become one, and all is in order.
-		"subsets: [{addresses: [{ip: 10.0.0.10}, {ip: 10.0.0.9}], ports: [{name: b, port: 81}]}, {addresses: [{ip: 10.0.0.9}, {ip: 10.0.0.10}], ports: [{name: a, port: 80}]}]": "subsets: [{addresses: [{ip: 10.0.0.9}, {ip: 10.0.0.10}], ports: [{name: a, port: 80}, {name: b, port: 81}]}]",
-		// Ready anywhere is ready.
-		"subsets: [{addresses: [{ip: 10.0.0.1}], ports: [{port: 80}]}, {notReadyAddresses: [{ip: 10.0.0.1}, {ip: 10.0.0.2}], ports: [{port: 80}]}]": "subsets: [{addresses: [{ip: 10.0.0.1}], notReadyAddresses: [{ip: 10.0.0.2}], ports: [{port: 80}]}]",
-		// A headless service may have no ports.
-		"subsets: [{addresses: [{ip: 10.0.0.1}]}]": "subsets: [{addresses: [{ip: 10.0.0.1}]}]",
-	} {
-		ep := object(t, d, given)
-		d.PrepareCreate(&resource.Request{}, ep)
-		if got, w := fmt.Sprint(ep), fmt.Sprint(object(t, d, want)); got != w {
-			t.Errorf("%s became\n\t%s\nwant\n\t%s", given, got, w)
-		}
-	}
-}

@@ -1,11 +1,8 @@
 package core
 
 import (
-	"cmp"
 	"fmt"
 	"net"
-	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,19 +21,17 @@ import (
 // Endpoints is the row of endpoints, which endpoint slices have replaced.
 func Endpoints() *resource.Definition {
 	return resource.Row[*corev1.Endpoints]{
-		Storage:       corev1.SchemeGroupVersion,
-		Kind:          "Endpoints",
-		Plural:        "endpoints",
-		Singular:      "endpoints",
-		ShortNames:    []string{"ep"},
-		Prefix:        "services/endpoints",
-		New:           func() *corev1.Endpoints { return new(corev1.Endpoints) },
-		NewList:       func() runtime.Object { return new(corev1.EndpointsList) },
-		ValidateName:  apivalidation.NameIsDNSSubdomain,
-		Default:       defaultEndpoints,
-		PrepareCreate: func(_ *resource.Request, ep *corev1.Endpoints) { ep.Subsets = RepackSubsets(ep.Subsets) },
-		PrepareUpdate: func(_ *resource.Request, ep, _ *corev1.Endpoints) { ep.Subsets = RepackSubsets(ep.Subsets) },
-		Validate:      func(ep *corev1.Endpoints) field.ErrorList { return validateSubsets(ep.Subsets) },
+		Storage:      corev1.SchemeGroupVersion,
+		Kind:         "Endpoints",
+		Plural:       "endpoints",
+		Singular:     "endpoints",
+		ShortNames:   []string{"ep"},
+		Prefix:       "services/endpoints",
+		New:          func() *corev1.Endpoints { return new(corev1.Endpoints) },
+		NewList:      func() runtime.Object { return new(corev1.EndpointsList) },
+		ValidateName: apivalidation.NameIsDNSSubdomain,
+		Default:      defaultEndpoints,
+		Validate:     func(ep *corev1.Endpoints) field.ErrorList { return validateSubsets(ep.Subsets) },
 		ValidateUpdate: func(ep, old *corev1.Endpoints) field.ErrorList {
 			if check.Equal(ep.Subsets, old.Subsets) {
 				// What is stored may have been made under older rules.
@@ -44,6 +39,7 @@ func Endpoints() *resource.Definition {
 			}
 			return validateSubsets(ep.Subsets)
 		},
+		Warnings:       endpointsWarnings,
 		CreateOnUpdate: true,
 		Columns: []metav1.TableColumnDefinition{
 			columns.Name(),
@@ -130,7 +126,7 @@ func validateSubsets(subsets []corev1.EndpointSubset) field.ErrorList {
 }
 
 func validateEndpointAddress(a *corev1.EndpointAddress, at *field.Path) field.ErrorList {
-	errs := validation.IsValidIPForLegacyField(at.Child("ip"), a.IP, false, nil)
+	errs := validation.IsValidIPForLegacyField(at.Child("ip"), a.IP, true, nil)
 	if a.Hostname != "" {
 		errs = append(errs, check.Label(a.Hostname, at.Child("hostname"))...)
 	}
@@ -140,91 +136,17 @@ func validateEndpointAddress(a *corev1.EndpointAddress, at *field.Path) field.Er
 	return append(errs, check.PlainIP(a.IP, at.Child("ip"))...)
 }
 
-// RepackSubsets brings subsets into the one form in which they are stored:
-// ports that have the same addresses share a subset, and everything is in
-// order. An address that is ready anywhere for a port counts as ready there.
-func RepackSubsets(subsets []corev1.EndpointSubset) []corev1.EndpointSubset {
-	if subsets == nil {
-		return nil
-	}
-	type member struct {
-		address corev1.EndpointAddress
-		ready   bool
-	}
-	// A subset without ports is kept under the one key that no port has.
-	byPort := map[string]map[string]member{}
-	ports := map[string]*corev1.EndpointPort{}
-	for i := range subsets {
-		ss := &subsets[i]
-		visit := func(key string) {
-			if byPort[key] == nil {
-				byPort[key] = map[string]member{}
-			}
-			for _, a := range ss.NotReadyAddresses {
-				if k := addressKey(&a); !byPort[key][k].ready {
-					byPort[key][k] = member{a, false}
-				}
-			}
-			for _, a := range ss.Addresses {
-				byPort[key][addressKey(&a)] = member{a, true}
-			}
+// endpointsWarnings tells of addresses in an odd form, which may be stored already.
+func endpointsWarnings(ep, _ *corev1.Endpoints) []string {
+	var w []string
+	for i := range ep.Subsets {
+		at := field.NewPath("subsets").Index(i)
+		for j, a := range ep.Subsets[i].Addresses {
+			w = append(w, validation.GetWarningsForIP(at.Child("addresses").Index(j).Child("ip"), a.IP)...)
 		}
-		if len(ss.Ports) == 0 {
-			visit("")
-		}
-		for j := range ss.Ports {
-			p := &ss.Ports[j]
-			key := fmt.Sprintf("%05d/%s/%s", p.Port, p.Protocol, p.Name)
-			ports[key] = p
-			visit(key)
+		for j, a := range ep.Subsets[i].NotReadyAddresses {
+			w = append(w, validation.GetWarningsForIP(at.Child("notReadyAddresses").Index(j).Child("ip"), a.IP)...)
 		}
 	}
-	bySet := map[string][]string{} // ports by the addresses that they have
-	for port, members := range byPort {
-		var set strings.Builder
-		for _, k := range sortedKeys(members) {
-			fmt.Fprintf(&set, "%s=%v;", k, members[k].ready)
-		}
-		bySet[set.String()] = append(bySet[set.String()], port)
-	}
-	out := make([]corev1.EndpointSubset, 0, len(bySet))
-	for _, set := range sortedKeys(bySet) {
-		keys := bySet[set]
-		slices.Sort(keys)
-		var ss corev1.EndpointSubset
-		for _, k := range keys {
-			if p := ports[k]; p != nil {
-				ss.Ports = append(ss.Ports, *p)
-			}
-		}
-		members := byPort[keys[0]]
-		for _, k := range sortedKeys(members) {
-			if m := members[k]; m.ready {
-				ss.Addresses = append(ss.Addresses, m.address)
-			} else {
-				ss.NotReadyAddresses = append(ss.NotReadyAddresses, m.address)
-			}
-		}
-		slices.SortStableFunc(ss.Addresses, compareAddresses)
-		slices.SortStableFunc(ss.NotReadyAddresses, compareAddresses)
-		out = append(out, ss)
-	}
-	return out
-}
-
-func addressKey(a *corev1.EndpointAddress) string {
-	if a.TargetRef == nil {
-		return a.IP
-	}
-	return a.IP + "/" + string(a.TargetRef.UID)
-}
-
-// compareAddresses orders by the bytes of the address, as upstream does.
-func compareAddresses(a, b corev1.EndpointAddress) int {
-	x, err1 := netip.ParseAddr(a.IP)
-	y, err2 := netip.ParseAddr(b.IP)
-	if err1 != nil || err2 != nil {
-		return cmp.Compare(a.IP, b.IP)
-	}
-	return x.Compare(y)
+	return w
 }

@@ -48,7 +48,7 @@ func TestValidateCreate(t *testing.T) {
 			`status.allocatable.cpu: Invalid value: "-1": must be greater than or equal to 0`,
 			`status.allocatable.pods: Invalid value: "1500m": must be an integer`,
 			`spec.podCIDRs[0]: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)`,
-			`spec.podCIDRs: Internal error: invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[x]: netip.ParsePrefix("x"): no '/'`,
+			`spec.podCIDRs: Internal error: invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[0]: <nil> (invalid CIDR address: x)`,
 			`spec.podCIDRs: Invalid value: ["x","10.0.0.0/24"]: may specify no more than one CIDR for each IP family`}},
 		"event of another namespace": {Event(), "metadata: {namespace: a}\ninvolvedObject: {namespace: b}", []string{
 			`involvedObject.namespace: Invalid value: "b": does not match event.namespace`}},
@@ -68,12 +68,23 @@ func TestValidateCreate(t *testing.T) {
 		"service without ports": {Service(), "spec: {clusterIP: 10.0.0.300, clusterIPs: [10.0.0.300]}", []string{
 			`spec.ports: Required value`,
 			`spec.clusterIPs[0]: Invalid value: "10.0.0.300": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)`}},
+		"service with odd addresses": {Service(), "spec: {type: LoadBalancer, clusterIPs: [10.0.0.1], ports: [{port: 80}], externalIPs: [010.0.0.1], loadBalancerSourceRanges: [' 010.0.0.0/8']}", []string{
+			"spec.clusterIPs: Invalid value: [\"10.0.0.1\"]: must be empty when `clusterIP` is not specified",
+			`spec.externalIPs[0]: Invalid value: "010.0.0.1": must not have leading 0s`,
+			`spec.LoadBalancerSourceRanges[0]: Invalid value: "010.0.0.0/8": must not have leading 0s in IP or prefix length`}},
 		"external name": {Service(), "spec: {type: ExternalName, externalName: '', clusterIPs: [None]}", []string{
 			`spec.clusterIPs: Forbidden: may not be set for ExternalName services`, `spec.externalName: Required value`}},
 		"node port of a cluster IP": {Service(), "spec: {ports: [{port: 80, nodePort: 30000}], externalTrafficPolicy: Local, trafficDistribution: Far}", []string{
 			"spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
 			`spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services`,
-			`spec.trafficDistribution: Unsupported value: "Far": supported values: "PreferClose", "PreferSameNode", "PreferSameZone"`}},
+			`spec.trafficDistribution: Unsupported value: "Far": supported values: "PreferClose", "PreferSameZone", "PreferSameNode"`}},
+		"node status": {Node(), "status: {declaredFeatures: [B, A, A, b], nodeInfo: {swap: {capacity: 0}}}", []string{
+			`metadata.nodeSwapStatus.capacity: Invalid value: 0: must be greater than zero`,
+			`status.declaredFeatures[1]: Invalid value: "A": list must be sorted alphabetically`,
+			`status.declaredFeatures[2]: Duplicate value: "A"`,
+			`status.declaredFeatures[3]: Invalid value: "b": invalid feature name "b": must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes`}},
+		"endpoints of odd addresses": {Endpoints(), "subsets: [{addresses: [{ip: 010.0.0.1}]}]", []string{
+			`subsets[0].addresses[0].ip: Invalid value: "010.0.0.1": must not have leading 0s`}},
 		"endpoints": {Endpoints(), "subsets: [{}, {addresses: [{ip: 169.254.1.1, nodeName: A}], ports: [{port: 0}, {port: 1, name: a}]}]", []string{
 			"subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`",
 			`subsets[1].addresses[0].nodeName: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`,

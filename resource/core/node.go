@@ -11,6 +11,7 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"proa/resource"
 	"proa/resource/columns"
@@ -31,13 +32,16 @@ func Node() *resource.Definition {
 		ValidateName:  apivalidation.NameIsDNSSubdomain,
 		Default:       defaultNode,
 		// The status may be set at creation: a kubelet registers with it.
-		PrepareUpdate:  func(_ *resource.Request, n, old *corev1.Node) { n.Status = old.Status },
-		Validate:       validateNode,
-		ValidateUpdate: validateNodeUpdate,
-		Warnings:       nodeWarnings,
+		PrepareCreate: prepareNodeCreate,
+		PrepareUpdate: prepareNodeUpdate,
+		Validate:      validateNode,
+		ValidateUpdate: func(n, old *corev1.Node) field.ErrorList {
+			return append(validateNode(n), validateNodeUpdate(n, old)...)
+		},
+		Warnings: nodeWarnings,
 		Updates: map[string]resource.Update[*corev1.Node]{
 			"status": {
-				PrepareUpdate:  func(_ *resource.Request, n, old *corev1.Node) { n.Spec = old.Spec },
+				PrepareUpdate:  prepareNodeStatus,
 				ValidateUpdate: validateNodeUpdate,
 			},
 		},

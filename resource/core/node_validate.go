@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,6 +12,7 @@ import (
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	netutils "k8s.io/utils/net"
 
 	"proa/resource/check"
 )
@@ -20,45 +21,33 @@ func validateNode(n *corev1.Node) field.ErrorList {
 	errs := validateNodeAnnotations(n.Annotations)
 	errs = append(errs, validateTaints(n.Spec.Taints, metaPath.Child("taints"))...)
 	errs = append(errs, validateNodeResources(n)...)
+	if swap := n.Status.NodeInfo.Swap; swap != nil && swap.Capacity != nil && *swap.Capacity <= 0 {
+		// Upstream reports it below the metadata.
+		errs = append(errs, field.Invalid(metaPath.Child("nodeSwapStatus", "capacity"), *swap.Capacity, "must be greater than zero"))
+	}
+	errs = append(errs, validateDeclaredFeatures(n.Status.DeclaredFeatures)...)
 	cidrs := field.NewPath("spec", "podCIDRs")
 	for i, c := range n.Spec.PodCIDRs {
-		errs = append(errs, validation.IsValidCIDRForLegacyField(cidrs.Index(i), c, false, nil)...)
+		errs = append(errs, validation.IsValidCIDRForLegacyField(cidrs.Index(i), c, true, nil)...)
 	}
 	if len(n.Spec.PodCIDRs) > 1 {
-		dual, err := dualStack(n.Spec.PodCIDRs)
+		dual, err := netutils.IsDualStackCIDRStrings(n.Spec.PodCIDRs)
 		if err != nil {
 			errs = append(errs, field.InternalError(cidrs, fmt.Errorf("invalid PodCIDRs. failed to check with dual stack with error:%v", err)))
 		}
 		if !dual || len(n.Spec.PodCIDRs) > 2 {
 			errs = append(errs, field.Invalid(cidrs, n.Spec.PodCIDRs, "may specify no more than one CIDR for each IP family"))
 		}
-		seen := map[string]bool{}
-		for i, c := range n.Spec.PodCIDRs {
-			if seen[c] {
-				errs = append(errs, field.Duplicate(cidrs.Index(i), c))
-			}
-			seen[c] = true
-		}
 	}
 	return errs
 }
 
-// dualStack reports whether the prefixes are of both IP families.
-func dualStack(cidrs []string) (bool, error) {
-	var v4, v6 bool
-	for _, c := range cidrs {
-		p, err := netip.ParsePrefix(c)
-		if err != nil {
-			return false, fmt.Errorf("invalid CIDR[%s]: %w", c, err)
-		}
-		v4, v6 = v4 || p.Addr().Is4(), v6 || p.Addr().Is6()
-	}
-	return v4 && v6, nil
-}
-
+// validateNodeUpdate is for what may change. An update of the status is checked by
+// it alone.
 func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 	errs := validateNodeAnnotations(n.Annotations)
 	errs = append(errs, validateNodeResources(n)...)
+	errs = append(errs, validateDeclaredFeatures(n.Status.DeclaredFeatures)...)
 
 	seen := map[corev1.NodeAddress]bool{}
 	for i, a := range n.Status.Addresses {
@@ -75,9 +64,36 @@ func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 	if old.Spec.ProviderID != "" && n.Spec.ProviderID != old.Spec.ProviderID {
 		errs = append(errs, field.Forbidden(spec.Child("providerID"), `node updates may not change providerID except from "" to valid`))
 	}
+	errs = append(errs, validateNodeConfig(n)...)
 	errs = append(errs, validateTaints(n.Spec.Taints, metaPath.Child("taints"))...)
 	if n.Spec.DoNotUseExternalID != old.Spec.DoNotUseExternalID {
 		errs = append(errs, field.Forbidden(spec.Child("externalID"), "may not be updated"))
+	}
+	return errs
+}
+
+// declaredFeature is the form of a feature's name: MyFeature, or MyFeature/part.
+var declaredFeature = regexp.MustCompile(`^[A-Z][a-zA-Z0-9]*(/[a-zA-Z][a-zA-Z0-9]*)*$`)
+
+func validateDeclaredFeatures(names []string) field.ErrorList {
+	var errs field.ErrorList
+	at := field.NewPath("status", "declaredFeatures")
+	for i, name := range names {
+		switch {
+		case len(name) > validation.DNS1123SubdomainMaxLength:
+			errs = append(errs, field.Invalid(at.Index(i), name, fmt.Sprintf("invalid feature name %q: must be no more than %d characters", name, validation.DNS1123SubdomainMaxLength)))
+		case !declaredFeature.MatchString(name):
+			errs = append(errs, field.Invalid(at.Index(i), name, fmt.Sprintf("invalid feature name %q: must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes", name)))
+		}
+		if i == 0 {
+			continue
+		}
+		switch before := names[i-1]; {
+		case name == before:
+			errs = append(errs, field.Duplicate(at.Index(i), name))
+		case name < before:
+			errs = append(errs, field.Invalid(at.Index(i), name, "list must be sorted alphabetically"))
+		}
 	}
 	return errs
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"proa/resource"
 	"proa/resource/columns"
@@ -30,7 +31,7 @@ func Service() *resource.Definition {
 		Prefix:         "services/specs",
 		New:            func() *corev1.Service { return new(corev1.Service) },
 		NewList:        func() runtime.Object { return new(corev1.ServiceList) },
-		ValidateName:   apivalidation.NameIsDNS1035Label,
+		ValidateName:   apivalidation.NameIsDNSLabel,
 		CreateOnUpdate: true,
 		Default:        defaultService,
 		PrepareCreate: func(_ *resource.Request, s *corev1.Service) {
@@ -38,7 +39,7 @@ func Service() *resource.Definition {
 			agreeOnClusterIPs(s, nil)
 		},
 		PrepareUpdate:  prepareServiceUpdate,
-		Validate:       validateService,
+		Validate:       func(s *corev1.Service) field.ErrorList { return validateService(s, nil) },
 		ValidateUpdate: validateServiceUpdate,
 		Warnings:       serviceWarnings,
 		Updates: map[string]resource.Update[*corev1.Service]{
@@ -129,7 +130,7 @@ func defaultService(s *corev1.Service) {
 			p.TargetPort = intstr.FromInt32(p.Port)
 		}
 	}
-	if sp.Type == corev1.ServiceTypeNodePort || sp.Type == corev1.ServiceTypeLoadBalancer {
+	if externallyAccessible(s) {
 		setDefault(&sp.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
 	}
 	if needsClusterIP(s) {

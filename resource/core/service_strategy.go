@@ -18,11 +18,11 @@ func prepareServiceUpdate(_ *resource.Request, s, old *corev1.Service) {
 // keepAllocated gives a service that is replaced by one without addresses and
 // ports those that it has, since many clients send back what they once wrote.
 func keepAllocated(s, old *corev1.Service) {
-	if needsClusterIP(old) && needsClusterIP(s) {
+	if old.Spec.Type != corev1.ServiceTypeExternalName && s.Spec.Type != corev1.ServiceTypeExternalName {
 		if s.Spec.ClusterIP == "" {
 			s.Spec.ClusterIP = old.Spec.ClusterIP
 		}
-		if len(s.Spec.ClusterIPs) == 0 && s.Spec.ClusterIP == old.Spec.ClusterIP {
+		if len(s.Spec.ClusterIPs) == 0 {
 			s.Spec.ClusterIPs = slices.Clone(old.Spec.ClusterIPs)
 		}
 	}
@@ -45,31 +45,26 @@ func keepAllocated(s, old *corev1.Service) {
 	}
 }
 
-// agreeOnClusterIPs keeps clusterIP the first of clusterIPs for clients that
-// know only one of the two.
+// agreeOnClusterIPs makes clusterIPs follow clusterIP for clients that know only
+// that. A client that knows the list has to write both: validation sees to it.
 func agreeOnClusterIPs(s, old *corev1.Service) {
 	sp := &s.Spec
 	if old == nil {
-		switch {
-		case sp.ClusterIP != "" && len(sp.ClusterIPs) == 0:
+		if sp.ClusterIP != "" && len(sp.ClusterIPs) == 0 {
 			sp.ClusterIPs = []string{sp.ClusterIP}
-		case sp.ClusterIP == "" && len(sp.ClusterIPs) > 0:
-			sp.ClusterIP = sp.ClusterIPs[0]
 		}
 		return
 	}
-	listKept := slices.Equal(sp.ClusterIPs, old.Spec.ClusterIPs)
-	switch {
-	case sp.ClusterIP != old.Spec.ClusterIP && listKept:
-		sp.ClusterIPs = nil
-		if sp.ClusterIP != "" {
-			sp.ClusterIPs = []string{sp.ClusterIP}
-		}
-	case sp.ClusterIP == old.Spec.ClusterIP && !listKept:
-		sp.ClusterIP = ""
-		if len(sp.ClusterIPs) > 0 {
-			sp.ClusterIP = sp.ClusterIPs[0]
-		}
+	was := &old.Spec
+	if len(sp.ClusterIPs) == 0 && sp.ClusterIP == was.ClusterIP {
+		sp.ClusterIPs = slices.Clone(was.ClusterIPs)
+	}
+	if sp.ClusterIP == was.ClusterIP || !slices.Equal(sp.ClusterIPs, was.ClusterIPs) {
+		return
+	}
+	sp.ClusterIPs = nil
+	if sp.ClusterIP != "" {
+		sp.ClusterIPs = []string{sp.ClusterIP}
 	}
 }
 

@@ -18,14 +18,20 @@ var (
 		corev1.ServiceTypeClusterIP, corev1.ServiceTypeExternalName, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort,
 	}
 	serviceAffinities    = []corev1.ServiceAffinity{corev1.ServiceAffinityClientIP, corev1.ServiceAffinityNone}
-	trafficDistributions = []string{
-		corev1.ServiceTrafficDistributionPreferClose, corev1.ServiceTrafficDistributionPreferSameNode, corev1.ServiceTrafficDistributionPreferSameZone,
+	trafficDistributions = []string{ // in upstream's order, which is none
+		corev1.ServiceTrafficDistributionPreferClose, corev1.ServiceTrafficDistributionPreferSameZone, corev1.ServiceTrafficDistributionPreferSameNode,
 	}
 )
 
 const onlyLoadBalancer = "may only be used when `type` is 'LoadBalancer'"
 
-func validateService(s *corev1.Service) field.ErrorList {
+// validateService is given what is stored too, or nil: an address or prefix in
+// a form that is no longer let in may stay.
+func validateService(s, old *corev1.Service) field.ErrorList {
+	var kept corev1.ServiceSpec
+	if old != nil {
+		kept = old.Spec
+	}
 	sp, at := &s.Spec, specPath
 	var errs field.ErrorList
 	if hints, ok := s.Annotations[corev1.DeprecatedAnnotationTopologyAwareHints]; ok {
@@ -51,10 +57,10 @@ func validateService(s *corev1.Service) field.ErrorList {
 	}
 	errs = append(errs, metavalidation.ValidateLabels(sp.Selector, at.Child("selector"))...)
 	errs = append(errs, validateSessionAffinity(sp, at)...)
-	errs = append(errs, ValidateClusterIPs(s)...)
+	errs = append(errs, ValidateClusterIPs(s, kept.ClusterIPs)...)
 	for i, ip := range sp.ExternalIPs {
 		at := at.Child("externalIPs").Index(i)
-		if bad := validation.IsValidIPForLegacyField(at, ip, false, nil); len(bad) != 0 {
+		if bad := validation.IsValidIPForLegacyField(at, ip, true, kept.ExternalIPs); len(bad) != 0 {
 			errs = append(errs, bad...)
 		} else {
 			errs = append(errs, check.PlainIP(ip, at)...)
@@ -62,7 +68,7 @@ func validateService(s *corev1.Service) field.ErrorList {
 	}
 	errs = append(errs, requiredOneOf(sp.Type, serviceTypes, at.Child("type"))...)
 	errs = append(errs, validateServicePorts(sp, at.Child("ports"))...)
-	errs = append(errs, validateSourceRanges(s)...)
+	errs = append(errs, validateSourceRanges(s, old)...)
 	if sp.AllocateLoadBalancerNodePorts != nil && sp.Type != corev1.ServiceTypeLoadBalancer {
 		errs = append(errs, field.Forbidden(at.Child("allocateLoadBalancerNodePorts"), onlyLoadBalancer))
 	}
@@ -174,8 +180,9 @@ func validateSessionAffinity(sp *corev1.ServiceSpec, at *field.Path) field.Error
 }
 
 // ValidateClusterIPs checks the addresses and IP families of a service. It is
-// for allocators too, which must not work on what is wrong.
-func ValidateClusterIPs(s *corev1.Service) field.ErrorList {
+// for allocators too, which must not work on what is wrong. Addresses that are
+// kept may be in a form that is no longer let in.
+func ValidateClusterIPs(s *corev1.Service, kept []string) field.ErrorList {
 	sp := &s.Spec
 	if sp.Type == corev1.ServiceTypeExternalName {
 		return nil
@@ -210,7 +217,7 @@ func ValidateClusterIPs(s *corev1.Service) field.ErrorList {
 			}
 			continue
 		}
-		bad := validation.IsValidIPForLegacyField(ips.Index(i), ip, false, nil)
+		bad := validation.IsValidIPForLegacyField(ips.Index(i), ip, true, kept)
 		good = good && len(bad) == 0
 		errs = append(errs, bad...)
 	}
@@ -246,8 +253,14 @@ func FamilyOf(ip string) corev1.IPFamily {
 	return corev1.IPv4Protocol
 }
 
-func validateSourceRanges(s *corev1.Service) field.ErrorList {
+func validateSourceRanges(s, old *corev1.Service) field.ErrorList {
 	var errs field.ErrorList
+	var kept []string
+	if old != nil {
+		for _, r := range old.Spec.LoadBalancerSourceRanges {
+			kept = append(kept, strings.TrimSpace(r))
+		}
+	}
 	if ranges := s.Spec.LoadBalancerSourceRanges; len(ranges) > 0 {
 		at := specPath.Child("LoadBalancerSourceRanges")
 		if s.Spec.Type != corev1.ServiceTypeLoadBalancer {
@@ -255,7 +268,7 @@ func validateSourceRanges(s *corev1.Service) field.ErrorList {
 		}
 		for i, r := range ranges {
 			// Blanks have been let through since these were an annotation.
-			errs = append(errs, validation.IsValidCIDRForLegacyField(at.Index(i), strings.TrimSpace(r), false, nil)...)
+			errs = append(errs, validation.IsValidCIDRForLegacyField(at.Index(i), strings.TrimSpace(r), true, kept)...)
 		}
 		return errs
 	}
@@ -267,9 +280,14 @@ func validateSourceRanges(s *corev1.Service) field.ErrorList {
 	if s.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		errs = append(errs, field.Forbidden(at, onlyLoadBalancer))
 	}
+	if old != nil {
+		if was, ok := old.Annotations[corev1.AnnotationLoadBalancerSourceRangesKey]; ok && was == value {
+			return errs
+		}
+	}
 	if value = strings.TrimSpace(value); value != "" {
 		for r := range strings.SplitSeq(value, ",") {
-			errs = append(errs, validation.IsValidCIDRForLegacyField(at, strings.TrimSpace(r), false, nil)...)
+			errs = append(errs, validation.IsValidCIDRForLegacyField(at, strings.TrimSpace(r), true, nil)...)
 		}
 	}
 	return errs
@@ -327,7 +345,7 @@ func validateServiceUpdate(s, old *corev1.Service) field.ErrorList {
 	if needsHealthPort(s) && needsHealthPort(old) && s.Spec.HealthCheckNodePort != old.Spec.HealthCheckNodePort {
 		errs = append(errs, field.Forbidden(specPath.Child("healthCheckNodePort"), "field is immutable"))
 	}
-	return append(errs, validateService(s)...)
+	return append(errs, validateService(s, old)...)
 }
 
 const (
@@ -392,8 +410,12 @@ func validateFamiliesUpdate(s, old *corev1.Service) field.ErrorList {
 	return errs
 }
 
-func validateServiceStatus(s, _ *corev1.Service) field.ErrorList {
+func validateServiceStatus(s, old *corev1.Service) field.ErrorList {
 	var errs field.ErrorList
+	var kept []string
+	for _, i := range old.Status.LoadBalancer.Ingress {
+		kept = append(kept, i.IP)
+	}
 	at := field.NewPath("status", "loadBalancer", "ingress")
 	in := s.Status.LoadBalancer.Ingress
 	if s.Spec.Type != corev1.ServiceTypeLoadBalancer && len(in) != 0 {
@@ -402,7 +424,7 @@ func validateServiceStatus(s, _ *corev1.Service) field.ErrorList {
 	for i := range in {
 		at := at.Index(i)
 		if in[i].IP != "" {
-			errs = append(errs, validation.IsValidIPForLegacyField(at.Child("ip"), in[i].IP, false, nil)...)
+			errs = append(errs, validation.IsValidIPForLegacyField(at.Child("ip"), in[i].IP, true, kept)...)
 		}
 		mode := at.Child("ipMode")
 		switch {
