@@ -23,7 +23,7 @@ import (
 // counter adds up what namespaces use.
 type counter struct {
 	env      controller.Env
-	changed  func(namespace string)
+	lost     func(gr schema.GroupResource, gone *metav1.PartialObjectMetadata)
 	pods     corelisters.PodLister
 	services corelisters.ServiceLister
 	claims   corelisters.PersistentVolumeClaimLister
@@ -35,11 +35,11 @@ type counter struct {
 	kinds  map[schema.GroupResource]cache.SharedIndexInformer
 }
 
-func newCounter(env controller.Env, changed func(namespace string)) *counter {
+func newCounter(env controller.Env, lost func(schema.GroupResource, *metav1.PartialObjectMetadata)) *counter {
 	core := env.Informers.Core().V1()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &counter{
-		env: env, changed: changed, pods: core.Pods().Lister(), services: core.Services().Lister(), claims: core.PersistentVolumeClaims().Lister(),
+		env: env, lost: lost, pods: core.Pods().Lister(), services: core.Services().Lister(), claims: core.PersistentVolumeClaims().Lister(),
 		ctx: ctx, cancel: cancel, kinds: map[schema.GroupResource]cache.SharedIndexInformer{},
 	}
 }
@@ -187,17 +187,34 @@ func (c *counter) informer(gr schema.GroupResource) (cache.SharedIndexInformer, 
 	}); err != nil {
 		return nil, err
 	}
-	if _, err := i.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(o any) {
-		if t, ok := o.(cache.DeletedFinalStateUnknown); ok {
-			o = t.Obj
-		}
-		if m, err := meta.Accessor(o); err == nil {
-			c.changed(m.GetNamespace())
-		}
-	}}); err != nil {
+	if _, err := i.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(before, after any) {
+			was, _ := before.(*metav1.PartialObjectMetadata)
+			if is, ok := after.(*metav1.PartialObjectMetadata); ok && was != nil && was.UID != is.UID {
+				c.lost(gr, was)
+			}
+		},
+		DeleteFunc: func(o any) {
+			if t, ok := o.(cache.DeletedFinalStateUnknown); ok {
+				o = t.Obj
+			}
+			if m, ok := o.(*metav1.PartialObjectMetadata); ok {
+				c.lost(gr, m)
+			}
+		},
+	}); err != nil {
 		return nil, err
 	}
 	c.kinds[gr] = i
 	c.wg.Go(func() { i.RunWithContext(c.ctx) })
 	return i, nil
+}
+
+// sum adds up what a list of objects uses of a quota.
+func sum[T any](list []T, of func(T) v1.ResourceList, hard v1.ResourceList) v1.ResourceList {
+	total := v1.ResourceList{}
+	for _, o := range list {
+		total = usage.Add(total, usage.Relevant(of(o), hard))
+	}
+	return total
 }

@@ -2,30 +2,24 @@ package resourcequota
 
 import (
 	"context"
-	"sync"
+	"reflect"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 
 	"proa/admission/resourcequota/usage"
 	"proa/controller"
+	"proa/resource"
 )
 
-const (
-	// quiet is how long a quota must have been left alone before its usage is
-	// lowered, and impatience how long it is waited for that. Someone who
-	// makes objects without a pause would otherwise never get back what he
-	// deletes.
-	quiet      = 250 * time.Millisecond
-	impatience = 5 * time.Second
-	// resync is the safety net under the events.
-	resync = 5 * time.Minute
-)
+// resync is the safety net under the events.
+const resync = 5 * time.Minute
 
 // Definition of the controller.
 func Definition() controller.Definition {
@@ -37,57 +31,81 @@ type quotas struct {
 	loop   *controller.Loop[controller.Key]
 	quotas corelisters.ResourceQuotaLister
 	count  *counter
-
-	mu      sync.Mutex
-	lowered map[controller.Key]observation // of quotas whose usage is to be lowered
-}
-
-// observation is since when a quota has been seen at a revision, and since
-// when it has been known to be too high.
-type observation struct {
-	revision     string
-	since, first time.Time
+	books  books
 }
 
 func newController(env controller.Env) (controller.Controller, error) {
 	core := env.Informers.Core().V1()
-	c := &quotas{env: env, quotas: core.ResourceQuotas().Lister(), lowered: map[controller.Key]observation{}}
+	c := &quotas{env: env, quotas: core.ResourceQuotas().Lister(), books: books{accounts: map[controller.Key]*account{}}}
 	c.loop = controller.NewLoop("resourcequota", env, 2, c.reconcile)
-	c.count = newCounter(env, c.inNamespace)
-	if err := controller.Watch(c.loop, core.ResourceQuotas().Informer(), func(_, q *v1.ResourceQuota, _ bool) []controller.Key {
-		return []controller.Key{{Namespace: q.Namespace, Name: q.Name}}
+	c.count = newCounter(env, c.lost)
+	if err := controller.Watch(c.loop, core.ResourceQuotas().Informer(), func(old, q *v1.ResourceQuota, deleted bool) []controller.Key {
+		k := controller.Key{Namespace: q.Namespace, Name: q.Name}
+		switch {
+		case deleted || old != nil && old.UID != q.UID:
+			c.books.close(k)
+		case old != nil:
+			c.books.charged(k, increase(old.Status.Used, q.Status.Used), env.Clock.Now())
+		}
+		return []controller.Key{k}
 	}); err != nil {
 		return nil, err
 	}
-	if err := controller.Watch(c.loop, core.Pods().Informer(), func(old, pod *v1.Pod, deleted bool) []controller.Key {
-		if deleted || old != nil && lessPod(old, pod) {
-			return c.keys(pod.Namespace)
-		}
-		return nil
-	}); err != nil {
+	if err := watchUsage[*v1.Pod](c, core.Pods().Informer(), "pods"); err != nil {
 		return nil, err
 	}
-	if err := controller.Watch(c.loop, core.Services().Informer(), func(old, s *v1.Service, deleted bool) []controller.Key {
-		if deleted || old != nil && !equality.Semantic.DeepEqual(old.Spec, s.Spec) {
-			return c.keys(s.Namespace)
-		}
-		return nil
-	}); err != nil {
+	if err := watchUsage[*v1.Service](c, core.Services().Informer(), "services"); err != nil {
 		return nil, err
 	}
-	return c, controller.Watch(c.loop, core.PersistentVolumeClaims().Informer(), func(old, p *v1.PersistentVolumeClaim, deleted bool) []controller.Key {
-		if deleted || old != nil && old.ResourceVersion != p.ResourceVersion {
-			return c.keys(p.Namespace)
+	return c, watchUsage[*v1.PersistentVolumeClaim](c, core.PersistentVolumeClaims().Informer(), "persistentvolumeclaims")
+}
+
+// watchUsage gives back what objects of a core resource use less than they did.
+func watchUsage[T resource.Object](c *quotas, informer cache.SharedIndexInformer, plural string) error {
+	gr := schema.GroupResource{Resource: plural}
+	var none T
+	return controller.Watch(c.loop, informer, func(old, obj T, deleted bool) []controller.Key {
+		switch {
+		case deleted:
+			return c.giveBack(gr, obj, none)
+		case any(old) == any(none):
+			return nil
+		case old.GetUID() != obj.GetUID():
+			// Deleted and made anew while the watch was down; the new one was
+			// charged by itself.
+			return c.giveBack(gr, old, none)
 		}
-		return nil
+		return c.giveBack(gr, old, obj)
 	})
 }
 
-// lessPod reports whether a pod may use less than it did: it has ended, or was
-// resized.
-func lessPod(old, pod *v1.Pod) bool {
-	return old.Status.Phase != pod.Status.Phase && (pod.Status.Phase == v1.PodFailed || pod.Status.Phase == v1.PodSucceeded) ||
-		old.Generation != pod.Generation
+// giveBack credits the quotas of a namespace with what an object uses less than
+// before, and returns those that it concerns. A nil object uses nothing.
+func (c *quotas) giveBack(gr schema.GroupResource, was, is resource.Object) []controller.Key {
+	list, err := c.quotas.ResourceQuotas(was.GetNamespace()).List(labels.Everything())
+	if err != nil {
+		return nil
+	}
+	now := c.env.Clock.Now()
+	var keys []controller.Key
+	for _, q := range list {
+		less := increase(usedOf(q, gr, is, now), usedOf(q, gr, was, now))
+		if len(less) == 0 {
+			continue
+		}
+		k := controller.Key{Namespace: q.Namespace, Name: q.Name}
+		c.books.credit(k, less, now)
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// usedOf is what an object takes from a quota.
+func usedOf(q *v1.ResourceQuota, gr schema.GroupResource, obj resource.Object, now time.Time) v1.ResourceList {
+	if v := reflect.ValueOf(obj); !v.IsValid() || v.IsNil() || !usage.Matches(&q.Spec, obj) {
+		return nil
+	}
+	return usage.Relevant(usage.Of(gr, obj, now), q.Spec.Hard)
 }
 
 // Run implements controller.Controller.
@@ -96,21 +114,9 @@ func (c *quotas) Run(ctx context.Context) error {
 	return c.loop.Run(ctx)
 }
 
-// keys are the quotas of a namespace.
-func (c *quotas) keys(namespace string) []controller.Key {
-	list, err := c.quotas.ResourceQuotas(namespace).List(labels.Everything())
-	if err != nil {
-		return nil
-	}
-	keys := make([]controller.Key, len(list))
-	for i, q := range list {
-		keys[i] = controller.Key{Namespace: namespace, Name: q.Name}
-	}
-	return keys
-}
-
-func (c *quotas) inNamespace(namespace string) {
-	for _, k := range c.keys(namespace) {
+// lost takes in that an object is gone of which only the number counts.
+func (c *quotas) lost(gr schema.GroupResource, gone *metav1.PartialObjectMetadata) {
+	for _, k := range c.giveBack(gr, gone, nil) {
 		c.loop.Add(k)
 	}
 }
@@ -118,89 +124,37 @@ func (c *quotas) inNamespace(namespace string) {
 func (c *quotas) reconcile(ctx context.Context, k controller.Key) (controller.Result, error) {
 	q, err := c.quotas.ResourceQuotas(k.Namespace).Get(k.Name)
 	if apierrors.IsNotFound(err) {
-		c.forget(k)
+		c.books.close(k)
 		return controller.Done, nil
 	}
 	if err != nil {
 		return controller.Done, err
 	}
 	now := c.env.Clock.Now()
+	// In this order: what has been credited is not in the informers any more.
+	a := c.books.read(k, now)
 	used, err := c.count.used(ctx, q, now)
 	if err != nil {
 		return controller.Done, err
 	}
-	next, lower := decide(q, used)
-	if next == nil {
-		c.forget(k)
-		return controller.Again(resync), nil
+	p := decide(q, used, a)
+	again := controller.Again(resync)
+	if p.above {
+		again = controller.Again(a.later.Sub(now))
 	}
-	if wait := c.wait(k, q.ResourceVersion, lower, now); wait > 0 {
-		return controller.Again(wait), nil
+	if p.next == nil {
+		return again, nil
 	}
-	if _, err = c.env.Client.CoreV1().ResourceQuotas(k.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{}); err != nil {
+	_, err = c.env.Client.CoreV1().ResourceQuotas(k.Namespace).UpdateStatus(ctx, p.next, metav1.UpdateOptions{})
+	switch {
+	case err == nil:
+		c.books.settle(k, a.credit, p.counted, c.env.Clock.Now())
+	case !apierrors.IsConflict(err):
+		// It may have been written. What was to be given back is counted again.
+		c.books.settle(k, a.credit, false, now)
+	}
+	if err != nil {
 		return controller.Done, err
 	}
-	c.forget(k)
-	return controller.Again(resync), nil
-}
-
-func (c *quotas) forget(k controller.Key) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.lowered, k)
-}
-
-// wait says how long to leave a quota alone before its usage is lowered.
-func (c *quotas) wait(k controller.Key, revision string, lower bool, now time.Time) time.Duration {
-	if !lower {
-		return 0
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o, ok := c.lowered[k]
-	if !ok {
-		o.first = now
-	}
-	if o.revision != revision {
-		o.revision, o.since = revision, now
-	}
-	c.lowered[k] = o
-	if now.Sub(o.first) >= impatience {
-		return 0
-	}
-	return o.since.Add(quiet).Sub(now)
-}
-
-// decide returns the quota with the status that it is to have, or nil where it
-// has that. lower says that some usage goes down.
-func decide(q *v1.ResourceQuota, used v1.ResourceList) (next *v1.ResourceQuota, lower bool) {
-	status := v1.ResourceQuotaStatus{Hard: q.Spec.Hard.DeepCopy(), Used: v1.ResourceList{}}
-	for n := range q.Spec.Hard {
-		status.Used[n] = used[n]
-		if was, ok := q.Status.Used[n]; ok {
-			now := used[n]
-			lower = lower || now.Cmp(was) < 0
-		}
-	}
-	if equality.Semantic.DeepEqual(q.Status.Hard, status.Hard) && equality.Semantic.DeepEqual(q.Status.Used, status.Used) {
-		return nil, false
-	}
-	next = q.DeepCopy()
-	next.Status = status
-	// What differs only in how it is written stays as it was.
-	for n, v := range status.Used {
-		if was, ok := q.Status.Used[n]; ok && was.Cmp(v) == 0 {
-			next.Status.Used[n] = was
-		}
-	}
-	return next, lower
-}
-
-// sum adds up what a list of objects uses of a quota.
-func sum[T any](list []T, of func(T) v1.ResourceList, hard v1.ResourceList) v1.ResourceList {
-	total := v1.ResourceList{}
-	for _, o := range list {
-		total = usage.Add(total, usage.Relevant(of(o), hard))
-	}
-	return total
+	return again, nil
 }

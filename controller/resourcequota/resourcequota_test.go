@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/utils/clock"
+	testingclock "k8s.io/utils/clock/testing"
 
 	"proa/admission"
 	admit "proa/admission/resourcequota"
@@ -32,62 +33,6 @@ func list(pairs ...string) v1.ResourceList {
 		l[v1.ResourceName(pairs[i])] = resource.MustParse(pairs[i+1])
 	}
 	return l
-}
-
-func TestDecide(t *testing.T) {
-	t.Parallel()
-	q := func(hard, statusHard, used v1.ResourceList) *v1.ResourceQuota {
-		return &v1.ResourceQuota{Spec: v1.ResourceQuotaSpec{Hard: hard}, Status: v1.ResourceQuotaStatus{Hard: statusHard, Used: used}}
-	}
-	tests := map[string]struct {
-		q       *v1.ResourceQuota
-		used    v1.ResourceList
-		changed bool
-		lower   bool
-	}{
-		"new":           {q(list("pods", "5"), nil, nil), list("pods", "2"), true, false},
-		"right":         {q(list("pods", "5"), list("pods", "5"), list("pods", "2")), list("pods", "2"), false, false},
-		"other writing": {q(list("cpu", "1"), list("cpu", "1000m"), list("cpu", "500m")), list("cpu", "0.5"), false, false},
-		"more":          {q(list("pods", "5"), list("pods", "5"), list("pods", "2")), list("pods", "3"), true, false},
-		"less":          {q(list("pods", "5"), list("pods", "5"), list("pods", "2")), nil, true, true},
-		"hard changed":  {q(list("pods", "5"), list("pods", "4"), list("pods", "2")), list("pods", "2"), true, false},
-		"name gone":     {q(list("pods", "5"), list("pods", "5", "cpu", "1"), list("pods", "2", "cpu", "1")), list("pods", "2"), true, false},
-	}
-	for name, test := range tests {
-		next, lower := decide(test.q, test.used)
-		if (next != nil) != test.changed || lower != test.lower {
-			t.Errorf("%s: changed=%v lower=%v", name, next != nil, lower)
-		}
-		if next != nil {
-			if again, _ := decide(next, test.used); again != nil {
-				t.Errorf("%s: changed again", name)
-			}
-		}
-	}
-}
-
-func TestWait(t *testing.T) {
-	t.Parallel()
-	c := &quotas{lowered: map[controller.Key]observation{}}
-	k, now := controller.Key{Name: "q"}, time.Unix(0, 0)
-	if w := c.wait(k, "1", false, now); w != 0 {
-		t.Errorf("raising waits %v", w)
-	}
-	if w := c.wait(k, "1", true, now); w != quiet {
-		t.Errorf("lowering waits %v", w)
-	}
-	// A charge in between begins the wait anew, but not for ever.
-	now = now.Add(quiet / 2)
-	if w := c.wait(k, "2", true, now); w != quiet {
-		t.Errorf("after a charge: %v", w)
-	}
-	now = now.Add(quiet)
-	if w := c.wait(k, "2", true, now); w != 0 {
-		t.Errorf("left alone: %v", w)
-	}
-	if w := c.wait(k, "3", true, time.Unix(0, 0).Add(impatience)); w != 0 {
-		t.Errorf("at the end of patience: %v", w)
-	}
 }
 
 // viaAPI lets the admission plugin reach the server that it is part of.
@@ -127,9 +72,9 @@ func TestFillAndEmpty(t *testing.T) {
 	}
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(v1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
-	factory := informers.NewSharedInformerFactory(env.Admin, 0)
+	factory, clock := informers.NewSharedInformerFactory(env.Admin, 0), testingclock.NewFakeClock(time.Now())
 	c, err := newController(controller.Env{
-		Client: env.Admin, Metadata: md, Mapper: mapper, Informers: factory, Clock: clock.RealClock{}, Log: slog.New(slog.DiscardHandler),
+		Client: env.Admin, Metadata: md, Mapper: mapper, Informers: factory, Clock: clock, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -169,6 +114,7 @@ func TestFillAndEmpty(t *testing.T) {
 	}
 	usedIs("pods", "0")
 	usedIs("count/configmaps", "0")
+	clock.Step(unsure)
 
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -211,4 +157,26 @@ func TestFillAndEmpty(t *testing.T) {
 	usedIs("pods", "3")
 	usedIs("requests.cpu", "3")
 	usedIs("count/configmaps", "1")
+	// A charge that came to nothing is given back when no request can be under way.
+	q, err := core.ResourceQuotas("n").Get(ctx, "q", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Status.Used["count/configmaps"] = resource.MustParse("2")
+	if _, err := core.ResourceQuotas("n").UpdateStatus(ctx, q, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		clock.Step(time.Second)
+		q, err := core.ResourceQuotas("n").Get(ctx, "q", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := q.Status.Used["count/configmaps"]; got.Value() == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the charge stays: %v", q.Status.Used)
+		}
+	}
 }
