@@ -6,7 +6,9 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -31,8 +33,24 @@ type audit struct {
 	sets        map[string]*appsv1.ReplicaSet
 	deployments map[string]*appsv1.Deployment
 	spaces      map[string]*v1.Namespace
-	// most is the largest number of pods that a set, or replicas in sets that a
-	// deployment, was ever allowed.
+	stateful    map[string]*appsv1.StatefulSet
+	daemons     map[string]*appsv1.DaemonSet
+	jobs        map[string]*batchv1.Job
+	quotas      map[string]*v1.ResourceQuota
+	crds        map[string]*apiextensionsv1.CustomResourceDefinition
+	pages       map[string]*v1.ConfigMap
+	// live are the keys of all objects, and boats their UIDs by key.
+	live  map[string]bool
+	boats map[string]types.UID
+	// names are the identities of pods of stateful sets.
+	names map[types.UID]string
+	// done counts the pods of a job that have succeeded, by its index where it has
+	// indexes.
+	done map[succeeded]int
+	// shaken is when a pod of the harbour was last lost other than by an eviction.
+	shaken time.Time
+	// most is the largest number of pods that a set or a job, or replicas in sets
+	// that a deployment, was ever allowed.
 	most map[types.UID]int
 	// excused are pods of a set that were created by a request whose outcome
 	// nobody was told, so that a second one may have been made in its place.
@@ -66,6 +84,10 @@ var (
 	configMapsResource = v1.SchemeGroupVersion.WithResource("configmaps")
 	setsResource       = appsv1.SchemeGroupVersion.WithResource("replicasets")
 	deploysResource    = appsv1.SchemeGroupVersion.WithResource("deployments")
+	statefulResource   = appsv1.SchemeGroupVersion.WithResource("statefulsets")
+	daemonsResource    = appsv1.SchemeGroupVersion.WithResource("daemonsets")
+	jobsResource       = batchv1.SchemeGroupVersion.WithResource("jobs")
+	quotasResource     = v1.SchemeGroupVersion.WithResource("resourcequotas")
 )
 
 // table is what is served; it is not changed by those who share it.
@@ -75,9 +97,15 @@ func newAudit(w *world) *audit {
 	a := &audit{
 		world: w, kinds: map[string]*resource.Definition{}, pods: map[string]*v1.Pod{}, nodes: map[string]*v1.Node{},
 		sets: map[string]*appsv1.ReplicaSet{}, deployments: map[string]*appsv1.Deployment{}, spaces: map[string]*v1.Namespace{},
+		stateful: map[string]*appsv1.StatefulSet{}, daemons: map[string]*appsv1.DaemonSet{}, jobs: map[string]*batchv1.Job{},
+		quotas: map[string]*v1.ResourceQuota{}, crds: map[string]*apiextensionsv1.CustomResourceDefinition{}, pages: map[string]*v1.ConfigMap{},
+		live: map[string]bool{}, boats: map[string]types.UID{}, names: map[types.UID]string{}, done: map[succeeded]int{},
 		most: map[types.UID]int{}, excused: map[types.UID]int{}, secret: map[string]bool{}, unsure: map[types.UID]bool{}, changes: map[string][]change{},
 	}
-	for _, r := range []schema.GroupVersionResource{podsResource, nodesResource, namespacesResource, configMapsResource, setsResource, deploysResource} {
+	for _, r := range []schema.GroupVersionResource{
+		podsResource, nodesResource, namespacesResource, configMapsResource, setsResource, deploysResource,
+		statefulResource, daemonsResource, jobsResource, quotasResource, crdsResource,
+	} {
 		def := definition(r)
 		a.kinds[def.Root()] = def
 	}
@@ -123,6 +151,7 @@ func (a *audit) see(ev store.Event) {
 	if !beat {
 		a.noisy, a.noisyKey = time.Now(), key
 	}
+	a.judgeRooms(ev)
 	for root, def := range a.kinds {
 		if !strings.HasPrefix(key, root) {
 			continue
@@ -151,6 +180,21 @@ func (a *audit) judge(key string, obj resource.Object) {
 		a.nodes[obj.Name] = obj
 	case *v1.Namespace:
 		a.spaces[key] = obj
+	case *v1.ConfigMap:
+		a.pages[key] = obj
+	case *v1.ResourceQuota:
+		a.quotas[key] = obj
+	case *apiextensionsv1.CustomResourceDefinition:
+		a.crds[key] = obj
+	case *appsv1.StatefulSet:
+		a.stateful[key] = obj
+		a.allow(obj.UID, int(*obj.Spec.Replicas))
+	case *appsv1.DaemonSet:
+		a.daemons[key] = obj
+	case *batchv1.Job:
+		a.judgeJob(key, a.jobs[key], obj)
+		a.jobs[key] = obj
+		a.allow(obj.UID, int(*obj.Spec.Parallelism))
 	case *appsv1.ReplicaSet:
 		a.sets[key] = obj
 		a.allow(obj.UID, int(*obj.Spec.Replicas))
@@ -159,10 +203,17 @@ func (a *audit) judge(key string, obj resource.Object) {
 		a.deployments[key] = obj
 		a.allow(obj.UID, int(*obj.Spec.Replicas)+surge(obj))
 	case nil:
+		a.judgeBudget(a.pods[key], nil)
 		delete(a.pods, key)
 		delete(a.sets, key)
 		delete(a.deployments, key)
 		delete(a.spaces, key)
+		delete(a.pages, key)
+		delete(a.quotas, key)
+		delete(a.crds, key)
+		delete(a.stateful, key)
+		delete(a.daemons, key)
+		delete(a.jobs, key)
 		if name, ok := strings.CutPrefix(key, definition(nodesResource).Root()); ok {
 			delete(a.nodes, name)
 		}
@@ -185,12 +236,16 @@ func surge(d *appsv1.Deployment) int {
 }
 
 func (a *audit) judgePod(key string, was, is *v1.Pod) {
+	a.judgeBudget(was, is)
+	a.judgeSuccess(was, is)
 	switch {
 	case was == nil:
 		if is.Spec.NodeName != "" {
 			a.judgeNode(is)
 		}
 		a.judgeSet(key, is)
+		a.judgeDaemon(is)
+		a.judgeOrdinal(key, is)
 	case was.UID != is.UID:
 		a.world.failf("%s has become another object without a removal: %s, then %s", key, was.UID, is.UID)
 	case was.Spec.NodeName != "" && was.Spec.NodeName != is.Spec.NodeName:
@@ -219,15 +274,19 @@ func (a *audit) judgeNode(bound *v1.Pod) {
 	}
 }
 
-// judgeSet: a set never has more pods than it ever asked for.
+// judgeSet: a set never has more pods than it ever asked for, and a job no more
+// at once.
 func (a *audit) judgeSet(key string, created *v1.Pod) {
 	owner := metav1.GetControllerOf(created)
-	if owner == nil || owner.Kind != "ReplicaSet" {
+	if owner == nil {
 		return
 	}
 	if a.secret[key] {
 		delete(a.secret, key)
 		a.excused[owner.UID]++
+	}
+	if owner.Kind != "ReplicaSet" && owner.Kind != "Job" {
+		return
 	}
 	n := 1
 	for _, p := range a.pods {
@@ -236,7 +295,7 @@ func (a *audit) judgeSet(key string, created *v1.Pod) {
 		}
 	}
 	if most := a.most[owner.UID] + a.excused[owner.UID]; n > most {
-		a.world.failf("ReplicaSet %s/%s has %d pods, and may have %d (%d of them for creations without an answer)", created.Namespace, owner.Name, n, most, a.excused[owner.UID])
+		a.world.failf("%s %s/%s has %d pods, and may have %d (%d of them for creations without an answer)", owner.Kind, created.Namespace, owner.Name, n, most, a.excused[owner.UID])
 	}
 }
 

@@ -3,10 +3,13 @@ package simulate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"proa/test/history"
 )
@@ -81,8 +84,32 @@ func (a *audit) unsettled() string {
 			return key + " has an owner that is gone"
 		}
 	}
+	for key, s := range a.stateful {
+		owners[string(s.UID)] = true
+		if want := *s.Spec.Replicas; s.DeletionTimestamp != nil || s.Status.ObservedGeneration != s.Generation || s.Status.Replicas != want ||
+			s.Status.ReadyReplicas != want || s.Status.CurrentRevision != s.Status.UpdateRevision {
+			return fmt.Sprintf("%s asks for %d and has %+v", key, want, s.Status)
+		}
+	}
+	for key, d := range a.daemons {
+		owners[string(d.UID)] = true
+		if want := int32(len(a.nodes)); d.DeletionTimestamp != nil || d.Status.ObservedGeneration != d.Generation || d.Status.DesiredNumberScheduled != want ||
+			d.Status.NumberReady != want || d.Status.UpdatedNumberScheduled != want || d.Status.NumberMisscheduled != 0 {
+			return fmt.Sprintf("%s is for %d nodes and has %+v", key, want, d.Status)
+		}
+	}
+	if left := a.unsettledRooms(); left != "" {
+		return left
+	}
 	for key, p := range a.pods {
 		switch o := metav1.GetControllerOf(p); {
+		case o != nil && o.Kind == "Job":
+			if !a.alive(o.UID) {
+				return key + " has an owner that is gone"
+			}
+			if slices.Contains(p.Finalizers, batchv1.JobTrackingFinalizer) {
+				return key + " is not yet counted"
+			}
 		case o != nil && !owners[string(o.UID)]:
 			return key + " has an owner that is gone"
 		case p.DeletionTimestamp != nil:
@@ -100,6 +127,42 @@ func (a *audit) unsettled() string {
 		}
 	}
 	return ""
+}
+
+// unsettledRooms is unsettled for jobs, custom resources and what hangs on them.
+func (a *audit) unsettledRooms() string {
+	for key, j := range a.jobs {
+		if j.DeletionTimestamp != nil || outcome(j) == "" || j.Status.Active != 0 || j.Status.UncountedTerminatedPods != nil &&
+			len(j.Status.UncountedTerminatedPods.Succeeded)+len(j.Status.UncountedTerminatedPods.Failed) > 0 {
+			return fmt.Sprintf("%s has not ended: %+v", key, j.Status)
+		}
+		if outcome(j) == batchv1.JobComplete && j.Status.Succeeded != *j.Spec.Completions {
+			return fmt.Sprintf("%s is complete with %d of %d", key, j.Status.Succeeded, *j.Spec.Completions)
+		}
+	}
+	for key, d := range a.crds {
+		if d.DeletionTimestamp != nil {
+			return fmt.Sprintf("%s is being deleted: %+v", key, d.Status.Conditions)
+		}
+	}
+	for key, page := range a.pages {
+		for _, o := range page.OwnerReferences {
+			if o.Kind == "Boat" && a.boats[customRoot(boatsResource)+page.Namespace+"/"+o.Name] != o.UID {
+				return key + " has an owner that is gone"
+			}
+		}
+	}
+	return ""
+}
+
+// alive tells whether there is a job of a UID.
+func (a *audit) alive(job types.UID) bool {
+	for _, j := range a.jobs {
+		if j.UID == job {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *audit) has(uid any) bool {

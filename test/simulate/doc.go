@@ -18,15 +18,27 @@
 //	network.go  requests and answers are delayed or lost, watches cut
 //	plan.go     when: also compaction, nodes that fall silent, clocks that jump
 //
+// # What is done
+//
+//	users.go      deployments and single pods; whole namespaces are deleted
+//	workloads.go  stateful sets, daemon sets, jobs
+//	custom.go     custom resources, with what they own; a definition that comes and goes
+//	rooms.go      a quota that many draw upon at once, a budget under which pods are evicted
+//
 // # What is checked
 //
 //	audit.go    reads the store itself, from its first revision on, and holds
 //	            every change against the rules: a pod is bound once and to a
 //	            node with room for it, and sets have no more pods than they
 //	            ever asked for
+//	audit_rooms.go
+//	            likewise: quotas are not overshot, evictions leave what the budget
+//	            asks for, jobs are not done too often and forget nothing, a node
+//	            has one daemon of a set, namespaces and definitions leave nothing
 //	test/history reads and compare-and-swap writes are linearizable, and a client's
 //	            watch is ordered and unique; watching.go: and without gaps
-//	world.go    the containers of a pod begin once, on one node
+//	world.go    the containers of a pod begin once, on one node, and no two pods of
+//	            a stateful set run by one name
 //	calm.go     after the faults the cluster converges, what was acknowledged
 //	            is there, and then nothing is written but heartbeats
 //

@@ -73,6 +73,24 @@ func (w *world) run() {
 		w.failf("the ledger cannot be opened: %v", err)
 		return
 	}
+	own := w.dynamic("admin")
+	for _, open := range []func() error{
+		func() error { return w.define(ctx, own) },
+		func() error { return w.openTreasury(ctx, admin) },
+		func() error { return w.openHarbour(ctx, admin) },
+	} {
+		if err := insist(ctx, open); err != nil {
+			w.failf("a room cannot be opened: %v", err)
+			return
+		}
+	}
+	actors.Go(func() { w.rebuild(acting, own) })
+	for i := range clerks {
+		actors.Go(func() { w.clerk(acting, i) })
+	}
+	for i := range evictors {
+		actors.Go(func() { w.evictor(acting, i) })
+	}
 	for i := range history.LedgerClients {
 		actors.Go(func() { book.Run(acting, i, w.clients(fmt.Sprintf("ledger-%d", i))) })
 	}
@@ -95,6 +113,9 @@ func (w *world) run() {
 			w.failf("%s cannot tidy up: %v", u.space, err)
 		}
 	}
+	if err := insist(ctx, func() error { return w.closeTreasury(ctx, admin) }); err != nil {
+		w.failf("the treasury cannot be closed: %v", err)
+	}
 	w.converge(ctx)
 	book.Check()
 	for _, x := range watchers {
@@ -115,10 +136,11 @@ func insist(ctx context.Context, f func() error) error {
 	}
 }
 
-// watchers follow all pods and the pages of the ledger.
+// watchers follow all pods, config maps and boats.
 func (w *world) watchers() []*history.Watcher {
 	k := w.clients("watcher")
 	pods, pages := k.CoreV1().Pods(metav1.NamespaceAll), k.CoreV1().ConfigMaps(metav1.NamespaceAll)
+	boats := w.dynamic("watcher").Resource(boatsResource)
 	return []*history.Watcher{
 		{Resource: podsResource.Resource, Pause: time.Second, Failf: w.failf,
 			List:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pods.List(ctx, o) },
@@ -126,5 +148,8 @@ func (w *world) watchers() []*history.Watcher {
 		{Resource: configMapsResource.Resource, Pause: time.Second, Failf: w.failf,
 			List:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pages.List(ctx, o) },
 			Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return pages.Watch(ctx, o) }},
+		{Resource: boatsResource.Resource, Pause: time.Second, Failf: w.failf,
+			List:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return boats.List(ctx, o) },
+			Watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return boats.Watch(ctx, o) }},
 	}
 }

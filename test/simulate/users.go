@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 )
@@ -20,9 +22,12 @@ import (
 type user struct {
 	world  *world
 	client kubernetes.Interface
+	custom dynamic.Interface
 	random *rand.Rand
 	space  string
 	bare   int
+	jobs   int
+	boats  int
 }
 
 // deploymentsEach is how many deployments a user has at most.
@@ -30,7 +35,7 @@ const deploymentsEach = 2
 
 func (w *world) newUser(i int) *user {
 	name := fmt.Sprintf("user-%d", i)
-	return &user{world: w, client: w.clients(name), random: rand.New(rand.NewPCG(w.plan.seed, 100+uint64(i))), space: name}
+	return &user{world: w, client: w.clients(name), custom: w.dynamic(name), random: rand.New(rand.NewPCG(w.plan.seed, 100+uint64(i))), space: name}
 }
 
 // run acts until ctx ends.
@@ -38,6 +43,8 @@ func (u *user) run(ctx context.Context) {
 	actions := []func(context.Context){
 		u.createDeployment, u.createDeployment, u.scale, u.scale, u.roll, u.roll, u.deleteDeployment,
 		u.createPod, u.createPod, u.deletePod, u.deleteSpace,
+		u.createStatefulSet, u.changeStatefulSet, u.changeStatefulSet, u.deleteStatefulSet, u.toggleDaemonSet,
+		u.createJob, u.createJob, u.deleteJob, u.createBoat, u.createBoat, u.changeBoat, u.deleteBoat,
 	}
 	for sleep(ctx, time.Duration(u.random.IntN(20_000))*time.Millisecond) == nil {
 		_, _ = u.client.CoreV1().Namespaces().Create(ctx, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: u.space}}, metav1.CreateOptions{})
@@ -50,11 +57,22 @@ func (u *user) wrote(r schema.GroupVersionResource, o metav1.Object, err error) 
 	if err != nil {
 		return
 	}
-	rev, perr := strconv.ParseInt(o.GetResourceVersion(), 10, 64)
-	key := definition(r).Key(o.GetNamespace(), o.GetName())
-	if perr != nil || !u.world.audit.wrote(key, rev) {
-		u.world.failf("the write of %s at revision %q was acknowledged and is not in the store", key, o.GetResourceVersion())
+	u.wroteAt(definition(r).Key(o.GetNamespace(), o.GetName()), o.GetResourceVersion())
+}
+
+func (u *user) wroteAt(key, revision string) {
+	rev, err := strconv.ParseInt(revision, 10, 64)
+	if err != nil || !u.world.audit.wrote(key, rev) {
+		u.world.failf("the write of %s at revision %q was acknowledged and is not in the store", key, revision)
 	}
+}
+
+// forced notes that a pod is deleted without waiting for its node, so that what
+// has its name may run beside it.
+func (w *world) forced(pod types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.careless[pod] = true
 }
 
 func (u *user) deployment() string { return fmt.Sprintf("app-%d", u.random.IntN(deploymentsEach)) }
@@ -103,8 +121,7 @@ func (u *user) roll(ctx context.Context) {
 }
 
 func (u *user) deleteDeployment(ctx context.Context) {
-	policies := []metav1.DeletionPropagation{metav1.DeletePropagationBackground, metav1.DeletePropagationForeground}
-	_ = u.client.AppsV1().Deployments(u.space).Delete(ctx, u.deployment(), metav1.DeleteOptions{PropagationPolicy: &policies[u.random.IntN(2)]})
+	_ = u.client.AppsV1().Deployments(u.space).Delete(ctx, u.deployment(), u.anyhow())
 }
 
 func (u *user) createPod(ctx context.Context) {
@@ -122,11 +139,12 @@ func (u *user) deletePod(ctx context.Context) {
 	if err != nil || len(list.Items) == 0 {
 		return
 	}
-	o := metav1.DeleteOptions{}
+	o, pod := metav1.DeleteOptions{}, &list.Items[u.random.IntN(len(list.Items))]
 	if u.random.IntN(4) == 0 {
-		o.GracePeriodSeconds = ptr.To[int64](0)
+		o.GracePeriodSeconds, o.Preconditions = ptr.To[int64](0), metav1.NewUIDPreconditions(string(pod.UID))
+		u.world.forced(pod.UID)
 	}
-	_ = u.client.CoreV1().Pods(u.space).Delete(ctx, list.Items[u.random.IntN(len(list.Items))].Name, o)
+	_ = u.client.CoreV1().Pods(u.space).Delete(ctx, pod.Name, o)
 }
 
 func (u *user) deleteSpace(ctx context.Context) {
@@ -157,6 +175,17 @@ func (u *user) tidy(ctx context.Context) error {
 		patch := []byte(`{"spec":{"replicas":1}}`)
 		if d.DeletionTimestamp == nil {
 			if _, err := u.client.AppsV1().Deployments(u.space).Patch(ctx, d.Name, "application/merge-patch+json", patch, metav1.PatchOptions{}); err != nil {
+				return err
+			}
+		}
+	}
+	sets, err := u.client.AppsV1().StatefulSets(u.space).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	for i := range sets.Items {
+		if s := &sets.Items[i]; s.DeletionTimestamp == nil {
+			if _, err := u.client.AppsV1().StatefulSets(u.space).Patch(ctx, s.Name, "application/merge-patch+json", []byte(`{"spec":{"replicas":1}}`), metav1.PatchOptions{}); err != nil {
 				return err
 			}
 		}

@@ -14,12 +14,15 @@ func (w *world) checkWatch(x *history.Watcher) {
 	a := w.audit
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	def := definition(v1.SchemeGroupVersion.WithResource(x.Resource))
-	written := a.changes[def.Root()]
+	root := customRoot(boatsResource)
+	if x.Resource != boatsResource.Resource {
+		root = definition(v1.SchemeGroupVersion.WithResource(x.Resource)).Root()
+	}
+	written := a.changes[root]
 	for _, s := range x.Segments() {
 		told := make([]change, 0, len(s.Events))
 		for _, e := range s.Events {
-			told = append(told, change{rev: e.Rev, key: def.Key(e.Namespace, e.Name), deleted: e.Deleted})
+			told = append(told, change{rev: e.Rev, key: root + e.Namespace + "/" + e.Name, deleted: e.Deleted})
 		}
 		for _, c := range written {
 			if c.rev <= s.After || c.rev > s.UpTo || a.inGap(c.rev) {

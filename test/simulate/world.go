@@ -15,8 +15,10 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
 	"proa/apiserver/local"
@@ -49,7 +51,11 @@ type world struct {
 	calming bool
 	// where is the node on which the containers of a pod run, or have run.
 	where map[types.UID]string
-	ops   uint64 // of the store, so far
+	// identities are the pods that run by the name that their set gave them, and
+	// careless those that somebody deleted without waiting for their node.
+	identities map[string]types.UID
+	careless   map[types.UID]bool
+	ops        uint64 // of the store, so far
 }
 
 // tracker is shared by all control planes: parsing its schema takes longer than
@@ -69,7 +75,7 @@ func newWorld(t *testing.T, p plan, log *slog.Logger) *world {
 	w := &world{
 		t: t, plan: p, log: log, began: time.Now(), pki: authority,
 		network: &network{seed: p.seed, odds: p.network}, clock: &skewed{},
-		where: map[types.UID]string{},
+		where: map[types.UID]string{}, identities: map[string]types.UID{}, careless: map[types.UID]bool{},
 	}
 	w.audit = newAudit(w)
 	w.store = memory.New(memory.Options{Fault: w.storeFault, Observe: w.audit.see})
@@ -169,15 +175,31 @@ func (w *world) runPlane(ctx context.Context, r *randv2.Rand) {
 	w.note("control plane %d has ended: %v", n, err)
 }
 
-// clients of a user, over the network.
-func (w *world) clients(agent string) *kubernetes.Clientset {
+// config reaches the API server over the network.
+func (w *world) config(agent string) *rest.Config {
 	c := local.Config(nil, nil, agent)
 	c.Transport = &client{network: w.network, user: everyone}
-	k, err := kubernetes.NewForConfig(c)
+	return c
+}
+
+// clients of a user.
+func (w *world) clients(agent string) *kubernetes.Clientset {
+	k, err := kubernetes.NewForConfig(w.config(agent))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return k
+}
+
+// dynamic is a client for custom resources.
+func (w *world) dynamic(agent string) *dynamic.DynamicClient {
+	c := w.config(agent)
+	c.ContentType, c.AcceptContentTypes = "", "" // JSON
+	d, err := dynamic.NewForConfig(c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d
 }
 
 // runFleet runs the nodes until ctx ends.
@@ -188,7 +210,7 @@ func (w *world) runFleet(ctx context.Context, started chan<- struct{}) {
 			o.ResourceVersion = ""
 		}
 	}))
-	machine := hollow.Machine{CPUs: 4, Memory: 8 << 30, Disk: 10 << 30, MaxPods: 8}
+	machine := hollow.Machine{CPUs: 4, Memory: 8 << 30, Disk: 10 << 30, MaxPods: 16}
 	timing := hollow.DefaultTiming()
 	timing.Ready = time.Second
 	var err error
@@ -210,10 +232,20 @@ func (w *world) runFleet(ctx context.Context, started chan<- struct{}) {
 
 // ran holds every start of a pod's containers against those before it.
 func (w *world) ran(node string, pod types.UID, running bool) {
+	identity := w.audit.identity(pod)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !running {
+		if w.identities[identity] == pod {
+			delete(w.identities, identity)
+		}
 		return
+	}
+	if identity != "" {
+		if other, ok := w.identities[identity]; ok && !w.careless[other] {
+			w.failf("%s begins to run on %s as %s while it runs on %s as %s", identity, node, pod, w.where[other], other)
+		}
+		w.identities[identity] = pod
 	}
 	if was, ok := w.where[pod]; ok {
 		w.failf("pod %s begins to run on %s, and has run on %s before", pod, node, was)
@@ -287,14 +319,23 @@ func (w *world) calm() {
 // says jumps.
 type skewed struct {
 	clock.RealClock
-	mu  sync.Mutex
-	off time.Duration
+	mu   sync.Mutex
+	off  time.Duration
+	last time.Time
 }
 
 func (c *skewed) jump(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.off += by
+	c.last = time.Now()
+}
+
+// jumped is when the control plane's clock has jumped last.
+func (w *world) jumped() time.Time {
+	w.clock.mu.Lock()
+	defer w.clock.mu.Unlock()
+	return w.clock.last
 }
 
 // Now implements clock.Clock.
