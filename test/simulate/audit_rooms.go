@@ -232,12 +232,13 @@ func (a *audit) judgeBudget(was, is *v1.Pod) {
 	if !evicted(was) && (is == nil || !ready(is) || is.DeletionTimestamp != nil && !evicted(is)) && ready(was) {
 		a.shaken = time.Now()
 	}
-	if is == nil || evicted(was) || !evicted(is) || !ready(was) {
+	// It is marked before, by a request that may come to nothing.
+	if is == nil || was.DeletionTimestamp != nil || is.DeletionTimestamp == nil || !evicted(is) || !ready(was) {
 		return
 	}
 	n := 0
 	for _, p := range a.pods {
-		if p.Namespace == harbour && p.UID != is.UID && ready(p) && p.DeletionTimestamp == nil && !evicted(p) {
+		if p.Namespace == harbour && p.UID != is.UID && ready(p) && p.DeletionTimestamp == nil {
 			n++
 		}
 	}
