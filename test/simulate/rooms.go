@@ -100,13 +100,14 @@ func (w *world) openHarbour(ctx context.Context, k kubernetes.Interface) error {
 // evictor evicts pods of the harbour until ctx ends.
 func (w *world) evictor(ctx context.Context, i int) {
 	k, r := w.clients(fmt.Sprintf("evictor-%d", i)), rand.New(rand.NewPCG(w.plan.seed, 400+uint64(i)))
-	for sleep(ctx, time.Duration(r.IntN(8000))*time.Millisecond) == nil {
+	for sleep(ctx, time.Duration(r.IntN(40_000))*time.Millisecond) == nil {
 		list, err := k.CoreV1().Pods(harbour).List(ctx, metav1.ListOptions{})
 		if err != nil || len(list.Items) == 0 {
 			continue
 		}
-		p := &list.Items[r.IntN(len(list.Items))]
-		_ = k.PolicyV1().Evictions(harbour).Evict(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: p.Name, Namespace: harbour}})
+		for _, at := range r.Perm(len(list.Items))[:min(2, len(list.Items))] {
+			_ = k.PolicyV1().Evictions(harbour).Evict(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: list.Items[at].Name, Namespace: harbour}})
+		}
 	}
 }
 
