@@ -85,8 +85,13 @@ func TestOverload(t *testing.T) {
 		answered, later atomic.Int64
 		refused         = make([]atomic.Int64, users)
 	)
-	for i := range clients {
-		client := httpClient(t, env, &auth.User{Name: fmt.Sprintf("greedy-%d", i%users), Groups: []string{auth.GroupAuthenticated}})
+	// All are connected before: Go's server ends a new connection whose first frame
+	// it has not read within two seconds, which is a matter of time.
+	connected := make([]*http.Client, clients)
+	for i := range connected {
+		connected[i] = dial(t, env, &auth.User{Name: fmt.Sprintf("greedy-%d", i%users), Groups: []string{auth.GroupAuthenticated}})
+	}
+	for i, client := range connected {
 		for n := range requests / clients {
 			greedy.Go(func() {
 				body := fmt.Sprintf(`{"metadata":{"name":"c%d-%d"},"data":{"x":%q}}`, i, n, strings.Repeat("x", 4<<10))
@@ -159,13 +164,23 @@ func heap() uint64 {
 	return m.HeapInuse + m.StackInuse
 }
 
-func httpClient(t *testing.T, env *apitest.Env, u *auth.User) *http.Client {
+// dial makes a client that has a connection.
+func dial(t *testing.T, env *apitest.Env, u *auth.User) *http.Client {
 	t.Helper()
 	c, err := restclient.HTTPClientFor(env.Config(u))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	for range 5 {
+		var resp *http.Response
+		if resp, err = c.Get(env.URL() + "/version"); err == nil {
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			return c
+		}
+	}
+	t.Fatalf("%s cannot connect: %v", u.Name, err)
+	return nil
 }
 
 // renew makes a lease and renews it.
