@@ -320,7 +320,7 @@ func (s *server) runAgent(ctx context.Context, access *rest.Config, client, netw
 	if err := s.bringUpRuntime(ctx); err != nil {
 		return fmt.Errorf("container runtime: %w", err)
 	}
-	if err := s.startServices(informers.NewSharedInformerFactory(network, 0)); err != nil {
+	if err := s.startServices(network, informers.NewSharedInformerFactory(network, 0)); err != nil {
 		return err
 	}
 	var isolate isolation

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
+
+	"proa/network/dns"
 )
 
 // Two services have no pods behind them, so that no controller writes their
@@ -49,6 +51,23 @@ func ensureDNS(ctx context.Context, c kubernetes.Interface, ip string) error {
 	}
 	if err := publish(ctx, c, meta, ip, address, ports); err != nil {
 		return fmt.Errorf("publish the cluster's DNS as a service: %w", err)
+	}
+	return nil
+}
+
+// ensureCorefile makes the ConfigMap that says how names are answered. What users
+// have made of it stays.
+func ensureCorefile(ctx context.Context, c kubernetes.Interface, domain string) error {
+	maps := c.CoreV1().ConfigMaps(metav1.NamespaceSystem)
+	_, err := maps.Get(ctx, dns.ConfigMap, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = maps.Create(ctx, &v1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: dns.ConfigMap},
+			Data:       map[string]string{dns.CorefileKey: dns.DefaultCorefile(domain)},
+		}, metav1.CreateOptions{})
+	}
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("make the ConfigMap %s: %w", dns.ConfigMap, err)
 	}
 	return nil
 }

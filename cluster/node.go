@@ -106,7 +106,7 @@ func (s *server) startNode(ctx context.Context, runtime chan runtimeStarted) err
 	if err != nil {
 		return err
 	}
-	if err := s.startServices(informer.NewFactory(network, s.api.hub, s.api.table, 0)); err != nil {
+	if err := s.startServices(network, informer.NewFactory(network, s.api.hub, s.api.table, 0)); err != nil {
 		return err
 	}
 	if err := s.startIngress(client); err != nil {

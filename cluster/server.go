@@ -235,6 +235,9 @@ func (s *server) startAPI(ctx context.Context, listener net.Listener) error {
 	insist(ctx, s.parts, s.log, "the cluster's DNS as a service", func(ctx context.Context) error {
 		return ensureDNS(ctx, admin, c.Network.ClusterDNS)
 	})
+	insist(ctx, s.parts, s.log, "the configuration of the cluster's DNS", func(ctx context.Context) error {
+		return ensureCorefile(ctx, admin, c.Network.ClusterDomain)
+	})
 	insist(ctx, s.parts, s.log, "the class of Ingresses", func(ctx context.Context) error {
 		return ensureIngressClass(ctx, admin, c.Network.Ingress.Mode)
 	})

@@ -5,7 +5,12 @@ import (
 	"fmt"
 	"net/netip"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
 
 	"proa/network/dns"
 	"proa/network/proxy"
@@ -15,8 +20,8 @@ import (
 const dnsPort = 53
 
 // startServices makes services reachable from this node, by address and by
-// name. It starts the informers, which both read.
-func (s *server) startServices(shared informers.SharedInformerFactory) error {
+// name. It starts the informers, which both read. client is of the same identity.
+func (s *server) startServices(client kubernetes.Interface, shared informers.SharedInformerFactory) error {
 	pods, err := podCIDRs(s.config)
 	if err != nil {
 		return err
@@ -35,8 +40,11 @@ func (s *server) startServices(shared informers.SharedInformerFactory) error {
 	if err != nil {
 		return err
 	}
+	events := record.NewBroadcaster()
 	names, err := dns.New(dns.Config{
-		Informers: shared, Domain: s.config.Network.ClusterDomain, Address: netip.AddrPortFrom(address, dnsPort),
+		Informers: shared, Client: client,
+		Events: events.NewRecorder(scheme.Scheme, v1.EventSource{Component: "coredns", Host: s.config.Node.Name}),
+		Domain: s.config.Network.ClusterDomain, Address: netip.AddrPortFrom(address, dnsPort),
 		Upstreams: upstreams, Log: s.log,
 	})
 	if err != nil {
@@ -50,6 +58,8 @@ func (s *server) startServices(shared informers.SharedInformerFactory) error {
 		return p.Run(ctx)
 	})
 	s.parts.run("cluster DNS", func(ctx context.Context) error {
+		defer events.Shutdown()
+		events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 		// A node without names is of more use than none.
 		if err := names.Run(ctx); err != nil {
 			s.log.Error("pods of this node cannot resolve names", "err", err)

@@ -8,12 +8,15 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 )
 
 // maxUDP is the largest answer over UDP that is worth a try: more is fragments.
@@ -26,21 +29,26 @@ const maxAliases = 8
 type Config struct {
 	// Informers for Services and EndpointSlices, started by Run.
 	Informers informers.SharedInformerFactory
+	// Client may read the ConfigMaps that hold the Corefile.
+	Client kubernetes.Interface
+	// Events takes what is wrong with them.
+	Events record.EventRecorder
 	// Domain of the cluster, such as cluster.local.
 	Domain string
 	// Address to answer on, port 53 by custom.
 	Address netip.AddrPort
-	// Upstreams are the name servers for all other names.
+	// Upstreams are the name servers of the node.
 	Upstreams []string
 	Log       *slog.Logger
 }
 
 // Server answers on one node.
 type Server struct {
-	config  Config
-	zone    *Zone
-	forward *forwarder
-	synced  []cache.InformerSynced
+	config Config
+	source source
+	synced []cache.InformerSynced
+	view   atomic.Pointer[view]
+	follow *follower
 }
 
 // New makes a server, before the informers are started.
@@ -49,19 +57,42 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster DNS: %w", err)
 	}
-	return &Server{
-		config: c, synced: synced, zone: &Zone{domain: dns.CanonicalName(c.Domain), source: src},
-		forward: newForwarder(c.Upstreams, time.Now),
-	}, nil
+	s := &Server{config: c, synced: synced, source: src}
+	if _, err := s.use(DefaultCorefile(c.Domain), nil, nil); err != nil {
+		return nil, fmt.Errorf("cluster DNS: %w", err)
+	}
+	s.follow, err = newFollower(s)
+	return s, err
+}
+
+// use answers by another Corefile from now on, unless it is wrong.
+func (s *Server) use(corefile string, data, custom files) (warnings []string, err error) {
+	v, warnings, err := compile(corefile, environment{
+		source: s.source, own: s.config.Address, resolvers: s.config.Upstreams, files: data, custom: custom, now: time.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.view.Store(v)
+	return warnings, nil
 }
 
 // Run listens and answers until ctx ends. It first waits until it knows the
 // services, so that it denies none that is there.
 func (s *Server) Run(ctx context.Context) error {
 	s.config.Informers.Start(ctx.Done())
-	if !cache.WaitForCacheSync(ctx.Done(), s.synced...) {
-		return nil
-	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.follow.run(ctx) })
+	g.Go(func() error {
+		if !cache.WaitForCacheSync(ctx.Done(), s.synced...) || !s.follow.wait(ctx) {
+			return nil
+		}
+		return s.listen(ctx)
+	})
+	return g.Wait()
+}
+
+func (s *Server) listen(ctx context.Context) error {
 	packets, err := net.ListenPacket("udp", s.config.Address.String())
 	if err != nil {
 		return fmt.Errorf("cluster DNS cannot listen on %s: stop what uses the port: %w", s.config.Address, err)
@@ -135,32 +166,29 @@ func (s *Server) reply(ctx context.Context, q *dns.Msg) *dns.Msg {
 
 // resolve follows a name and its aliases.
 func (s *Server) resolve(ctx context.Context, m *dns.Msg, name string, asked dns.Question) {
+	v := s.view.Load()
 	for range maxAliases {
-		var a answer
-		switch {
-		case s.zone.owns(name):
-			a = s.zone.Answer(name, asked.Qtype)
-			m.Authoritative = true
-		case strings.HasSuffix(name, ".arpa."):
-			if a = s.zone.Reverse(name, asked.Qtype); !a.exists {
-				s.pass(ctx, m, name, asked.Qtype)
-				return
-			}
-		default:
-			s.pass(ctx, m, name, asked.Qtype)
+		b := v.find(name)
+		if b == nil {
+			m.Rcode = dns.RcodeRefused
 			return
 		}
+		under := b.rewritten(name)
+		a, err := b.look(ctx, under, asked.Qtype)
+		if err != nil {
+			s.config.Log.Debug("a name could not be resolved", "name", under, "err", err)
+		}
+		spell(a.records, under, name)
 		if len(m.Answer) == 0 {
 			spell(a.records, name, asked.Name)
 		}
-		m.Answer, m.Extra = append(m.Answer, a.records...), append(m.Extra, a.extra...)
+		if b.log {
+			s.config.Log.Info("DNS query", "name", name, "type", dns.TypeToString[asked.Qtype], "rcode", dns.RcodeToString[a.rcode], "answers", len(a.records))
+		}
+		m.Authoritative = m.Authoritative || a.authoritative
+		m.Answer, m.Extra, m.Ns = append(m.Answer, a.records...), append(m.Extra, a.extra...), append(m.Ns, a.ns...)
 		if a.follow == "" || asked.Qtype == dns.TypeCNAME {
-			if !a.exists {
-				m.Rcode = dns.RcodeNameError
-			}
-			if len(a.records) == 0 {
-				m.Ns = append(m.Ns, s.zone.soa())
-			}
+			m.Rcode = a.rcode
 			return
 		}
 		name = strings.ToLower(a.follow)
@@ -175,19 +203,4 @@ func spell(records []dns.RR, name, asked string) {
 			h.Name = asked
 		}
 	}
-}
-
-// pass lets others answer.
-func (s *Server) pass(ctx context.Context, m *dns.Msg, name string, kind uint16) {
-	in, err := s.forward.ask(ctx, dns.Question{Name: name, Qtype: kind, Qclass: dns.ClassINET})
-	if err != nil {
-		s.config.Log.Debug("a name could not be resolved", "name", name, "err", err)
-		m.Rcode = dns.RcodeServerFailure
-		return
-	}
-	if len(m.Answer) == 0 && len(m.Question) == 1 {
-		spell(in.Answer, name, m.Question[0].Name)
-	}
-	m.Rcode = in.Rcode
-	m.Answer, m.Ns = append(m.Answer, in.Answer...), append(m.Ns, in.Ns...)
 }

@@ -8,8 +8,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// ttl is for how long clients may keep what they are told, in seconds.
-const ttl = 5
+// defaultTTL is for how long clients may keep what they are told, in seconds.
+const defaultTTL = 5
 
 // specification is the version of the DNS specification of Kubernetes.
 const specification = "1.1.0"
@@ -18,15 +18,8 @@ const specification = "1.1.0"
 type Zone struct {
 	domain string // fully qualified
 	source source
-}
-
-// answer is what the zone says to a question.
-type answer struct {
-	records, extra []dns.RR
-	// exists tells an empty answer from a name that is not there.
-	exists bool
-	// follow is a name that the answer leads to and that is yet to be resolved.
-	follow string
+	ttl    uint32 // of all records
+	pods   bool   // whether there are names of pods' addresses
 }
 
 // owns reports whether the zone is the one to answer. Reverse names are its
@@ -51,12 +44,12 @@ func (z *Zone) Answer(name string, kind uint16) answer {
 	case n == 1 && labels[0] == "dns-version":
 		a := answer{exists: true}
 		if kind == dns.TypeTXT {
-			a.records = []dns.RR{&dns.TXT{Hdr: header(name, dns.TypeTXT), Txt: []string{specification}}}
+			a.records = []dns.RR{&dns.TXT{Hdr: z.header(name, dns.TypeTXT), Txt: []string{specification}}}
 		}
 		return a
 	case labels[n-1] == "svc":
 		return z.inServices(name, kind, labels[:n-1])
-	case labels[n-1] == "pod":
+	case labels[n-1] == "pod" && z.pods:
 		return z.inPods(name, kind, labels[:n-1])
 	}
 	return answer{}
@@ -81,7 +74,7 @@ func (z *Zone) inServices(name string, kind uint16, labels []string) answer {
 			return answer{}
 		}
 		target := dns.Fqdn(s.Spec.ExternalName)
-		return answer{exists: true, follow: target, records: []dns.RR{&dns.CNAME{Hdr: header(name, dns.TypeCNAME), Target: target}}}
+		return answer{exists: true, follow: target, records: []dns.RR{&dns.CNAME{Hdr: z.header(name, dns.TypeCNAME), Target: target}}}
 	}
 	switch prefix := labels[:n-2]; {
 	case len(prefix) == 0:
@@ -105,7 +98,7 @@ func (z *Zone) service(name string, kind uint16, s *v1.Service) answer {
 		// Without an endpoint there is no such name.
 		a := answer{exists: len(es) > 0}
 		for _, e := range es {
-			a.address(name, kind, e.addr)
+			z.address(&a, name, kind, e.addr)
 		}
 		if kind == dns.TypeSRV {
 			z.srv(&a, name, s, es, "", "")
@@ -115,7 +108,7 @@ func (z *Zone) service(name string, kind uint16, s *v1.Service) answer {
 	a := answer{exists: true}
 	for _, text := range s.Spec.ClusterIPs {
 		if ip, err := netip.ParseAddr(text); err == nil {
-			a.address(name, kind, ip)
+			z.address(&a, name, kind, ip)
 		}
 	}
 	if kind == dns.TypeSRV {
@@ -133,7 +126,7 @@ func (z *Zone) host(name string, kind uint16, s *v1.Service, host string) answer
 	for _, e := range endpoints(z.source.slicesOf(s.Namespace, s.Name)) {
 		if e.host == host {
 			a.exists = true
-			a.address(name, kind, e.addr)
+			z.address(&a, name, kind, e.addr)
 		}
 	}
 	return a
@@ -171,7 +164,7 @@ func matches(name, protocol, wantName, wantProtocol string) bool {
 func (z *Zone) srv(a *answer, name string, s *v1.Service, es []endpoint, port, protocol string) bool {
 	base := s.Name + "." + s.Namespace + ".svc." + z.domain
 	add := func(number uint16, target string) {
-		a.records = append(a.records, &dns.SRV{Hdr: header(name, dns.TypeSRV), Weight: 100, Port: number, Target: target})
+		a.records = append(a.records, &dns.SRV{Hdr: z.header(name, dns.TypeSRV), Weight: 100, Port: number, Target: target})
 	}
 	if !headless(s) {
 		for _, p := range s.Spec.Ports {
@@ -182,7 +175,7 @@ func (z *Zone) srv(a *answer, name string, s *v1.Service, es []endpoint, port, p
 		if len(a.records) > 0 {
 			for _, text := range s.Spec.ClusterIPs {
 				if ip, err := netip.ParseAddr(text); err == nil {
-					a.extra = append(a.extra, address(base, ip))
+					a.extra = append(a.extra, address(base, ip, z.ttl))
 				}
 			}
 		}
@@ -197,7 +190,7 @@ func (z *Zone) srv(a *answer, name string, s *v1.Service, es []endpoint, port, p
 			}
 		}
 		if found {
-			a.extra = append(a.extra, address(target, e.addr))
+			a.extra = append(a.extra, address(target, e.addr, z.ttl))
 		}
 	}
 	return len(a.records) > 0
@@ -222,7 +215,7 @@ func (z *Zone) inPods(name string, kind uint16, labels []string) answer {
 		}
 	}
 	a := answer{exists: true}
-	a.address(name, kind, ip)
+	z.address(&a, name, kind, ip)
 	return a
 }
 
@@ -237,7 +230,7 @@ func (z *Zone) Reverse(name string, kind uint16) answer {
 	add := func(target string) {
 		a.exists = true
 		if kind == dns.TypePTR {
-			a.records = append(a.records, &dns.PTR{Hdr: header(name, dns.TypePTR), Ptr: target + ".svc." + z.domain})
+			a.records = append(a.records, &dns.PTR{Hdr: z.header(name, dns.TypePTR), Ptr: target + ".svc." + z.domain})
 		}
 	}
 	for _, s := range z.source.servicesAt(ip) {
@@ -267,25 +260,27 @@ func (z *Zone) Reverse(name string, kind uint16) answer {
 // long they hold.
 func (z *Zone) soa() dns.RR {
 	return &dns.SOA{
-		Hdr: header(z.domain, dns.TypeSOA), Ns: "ns.dns." + z.domain, Mbox: "hostmaster." + z.domain,
-		Serial: 1, Refresh: 7200, Retry: 1800, Expire: 86400, Minttl: ttl,
+		Hdr: z.header(z.domain, dns.TypeSOA), Ns: "ns.dns." + z.domain, Mbox: "hostmaster." + z.domain,
+		Serial: 1, Refresh: 7200, Retry: 1800, Expire: 86400, Minttl: z.ttl,
 	}
 }
 
-func header(name string, kind uint16) dns.RR_Header {
-	return dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET, Ttl: ttl}
+func (z *Zone) header(name string, kind uint16) dns.RR_Header {
+	return dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET, Ttl: z.ttl}
 }
 
-func address(name string, ip netip.Addr) dns.RR {
+func address(name string, ip netip.Addr, ttl uint32) dns.RR {
+	h := dns.RR_Header{Name: name, Rrtype: dns.TypeAAAA, Class: dns.ClassINET, Ttl: ttl}
 	if ip.Is4() {
-		return &dns.A{Hdr: header(name, dns.TypeA), A: ip.AsSlice()}
+		h.Rrtype = dns.TypeA
+		return &dns.A{Hdr: h, A: ip.AsSlice()}
 	}
-	return &dns.AAAA{Hdr: header(name, dns.TypeAAAA), AAAA: ip.AsSlice()}
+	return &dns.AAAA{Hdr: h, AAAA: ip.AsSlice()}
 }
 
-// address adds an address if it is of the kind that was asked for.
-func (a *answer) address(name string, kind uint16, ip netip.Addr) {
-	if r := address(name, ip); r.Header().Rrtype == kind {
+// address adds an address to an answer if it is of the kind that was asked for.
+func (z *Zone) address(a *answer, name string, kind uint16, ip netip.Addr) {
+	if r := address(name, ip, z.ttl); r.Header().Rrtype == kind {
 		a.records = append(a.records, r)
 	}
 }

@@ -61,10 +61,22 @@ func newServer(t *testing.T, upstreams ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.forward.servers = upstreams
+	if len(upstreams) > 0 {
+		corefile(t, s, strings.Replace(DefaultCorefile("cluster.local"), "forward . /etc/resolv.conf", "forward . "+strings.Join(upstreams, " "), 1), time.Now)
+	}
 	shared.Start(t.Context().Done())
 	shared.WaitForCacheSync(t.Context().Done())
 	return s
+}
+
+// corefile lets a server answer by a Corefile, which must be right.
+func corefile(t *testing.T, s *Server, text string, now func() time.Time) {
+	t.Helper()
+	v, _, err := compile(text, environment{source: s.source, now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.view.Store(v)
 }
 
 // told is an answer in short.
@@ -162,16 +174,16 @@ func TestForward(t *testing.T) {
 		m.SetReply(q)
 		asked <- q.Question[0].Name + w.LocalAddr().Network()
 		for i := range 100 {
-			m.Answer = append(m.Answer, address(q.Question[0].Name, netip.AddrFrom4([4]byte{1, 2, 3, byte(i)})))
+			m.Answer = append(m.Answer, address(q.Question[0].Name, netip.AddrFrom4([4]byte{1, 2, 3, byte(i)}), defaultTTL))
 		}
 		if w.LocalAddr().Network() == "udp" {
 			m.Truncate(dns.MinMsgSize)
 		}
 		_ = w.WriteMsg(m)
 	}))
-	s := newServer(t, upstream)
+	s := newServer(t)
 	now := time.Now()
-	s.forward.now = func() time.Time { return now }
+	corefile(t, s, ".:53 {\n forward . "+upstream+"\n cache\n}", func() time.Time { return now })
 	mine := listen(t, dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) { s.handle(t.Context(), w, q) }))
 	client := dns.Client{}
 	in, _, err := client.Exchange(ask("Big.example.", dns.TypeA), mine)
@@ -188,7 +200,7 @@ func TestForward(t *testing.T) {
 	if n := len(asked); n != 2 {
 		t.Errorf("the upstream was asked %d times, not once by UDP and once by TCP", n)
 	}
-	now = now.Add(ttl * time.Second)
+	now = now.Add(defaultTTL * time.Second)
 	if _, _, err = client.Exchange(ask("big.example.", dns.TypeA), mine); err != nil || len(asked) != 4 {
 		t.Errorf("what has expired is not asked for again: %d, %v", len(asked), err)
 	}

@@ -139,6 +139,11 @@ func TestPowers(t *testing.T) {
 	res := func(verb, group, resource, ns string) auth.Attributes {
 		return auth.Attributes{IsResource: true, Verb: verb, Group: group, Resource: resource, Namespace: ns}
 	}
+	named := func(verb, resource, name string) auth.Attributes {
+		a := res(verb, "", resource, "kube-system")
+		a.Name = name
+		return a
+	}
 	path := func(p string) auth.Attributes { return auth.Attributes{Verb: "get", Path: p} }
 	nobody := &auth.User{Name: auth.Anonymous, Groups: []string{auth.GroupUnauthenticated}}
 	tests := []struct {
@@ -158,6 +163,14 @@ func TestPowers(t *testing.T) {
 		{sa("generic-garbage-collector"), res("delete", "x.example", "things", "n"), true},
 		{u("system:kube-scheduler"), res("create", "", "bindings", "n"), true},
 		{u("system:node:n1", auth.GroupNodes), res("get", "", "secrets", "n"), false},
+		{u("system:kube-proxy"), named("watch", "configmaps", "coredns"), true},
+		{u("system:kube-proxy"), named("get", "configmaps", "coredns-custom"), true},
+		{u("system:kube-proxy"), named("get", "configmaps", "kube-root-ca.crt"), false},
+		{u("system:kube-proxy"), res("list", "", "configmaps", "kube-system"), false},
+		{u("system:kube-proxy"), res("get", "", "secrets", "kube-system"), false},
+		{sa("ingress-proxy"), res("list", "", "secrets", "n"), true},
+		{sa("ingress-proxy"), res("update", "networking.k8s.io", "ingresses", "n"), false},
+		{sa("ingress-status-controller"), res("get", "", "secrets", "n"), false},
 		{u("u"), res("create", "rbac.authorization.k8s.io", "rolebindings", "a"), true},
 		{u("u"), res("get", "", "secrets", "a"), true},
 		{u("u"), res("create", "apps", "deployments", "a"), true},

@@ -75,6 +75,7 @@ const (
 	kubePublic       = metav1.NamespacePublic
 	authConfigMap    = "extension-apiserver-authentication"
 	clusterInfo      = "cluster-info"
+	corefileReader   = "system:coredns"
 	controllersLease = "kube-controller-manager"
 	schedulerLease   = "kube-scheduler"
 )
@@ -102,6 +103,11 @@ func namespacedRoles() []*rbacv1.Role {
 			on("watch", "core", "configmaps"),
 			on("get update", "core", "configmaps", schedulerLease),
 		),
+		// The two ConfigMaps by which nodes answer names; upstream's CoreDNS finds
+		// them as files of its pod.
+		role(kubeSystem, corefileReader,
+			on(read, "core", "configmaps", "coredns", "coredns-custom"),
+		),
 		role(kubePublic, bootstrapSigner,
 			on(read, "core", "configmaps"),
 			on("update", "core", "configmaps", clusterInfo),
@@ -120,6 +126,7 @@ func namespacedBindings() []*rbacv1.RoleBinding {
 		binding(kubeSystem, bootstrapSigner, account("bootstrap-signer")),
 		binding(kubeSystem, cloudProvider, account("cloud-provider")),
 		binding(kubeSystem, tokenCleaner, account("token-cleaner")),
+		binding(kubeSystem, corefileReader, user(proxy)),
 		binding(kubePublic, bootstrapSigner, account("bootstrap-signer")),
 	}
 }
