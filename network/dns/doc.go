@@ -1,22 +1,22 @@
 // Package dns answers the names of a cluster on one node, by the DNS
 // specification of Kubernetes, version 1.1.0, and passes all others on.
 //
-//	query ─▶ server block ─▶ rewrite ─▶ hosts ─▶ Zone.Answer ─▶ cache ─▶ forward
+//		query ─▶ server block ─▶ rewrite ─▶ hosts ─▶ Zone.Answer ─▶ cache ─▶ forward
 //
-//   - [Zone.Answer] is pure: from a question and the objects of the cluster to
-//     records. It keeps no index of its own; the informers that the node has
-//     anyway are indexed by service and by address. It goes on answering from
-//     them while the control plane is down.
-//   - forward asks other name servers, those of the node's resolv.conf among them.
-//     Answers are kept for as long as they say, and at most [maxCached] of them.
-//   - view is what is done with names, made by compile of a Corefile. One replaces
-//     another in one step.
-//   - follower reads the Corefile from the ConfigMap kube-system/coredns, at each of
-//     its changes and on every node. One that cannot be used is told of, by an event
-//     on the ConfigMap and in the log, and the last that could stays in use.
-//   - [Server] listens on the cluster's DNS address, which the node gives itself
-//     on its loopback interface: the answer takes no hop, and nothing is open to
-//     the outside that was not before.
+//	  - [Zone.Answer] is pure: from a question and the objects of the cluster to
+//	    records. It keeps no index of its own; the informers that the node has
+//	    anyway are indexed by service and by address. It goes on answering from
+//	    them while the control plane is down.
+//	  - forward asks other name servers, those of the node's resolv.conf among them.
+//	    Answers are kept for as long as they say, and at most [maxCached] of them.
+//	  - view is what is done with names, made by compile of a Corefile. One replaces
+//	    another in one step.
+//	  - follower reads the Corefile from the ConfigMap kube-system/coredns, at each of
+//	    its changes and on every node. One that cannot be used is told of, by an event
+//	    on the ConfigMap and in the log, and the last that could stays in use.
+//	  - [Server] listens on the cluster's DNS address, which the node gives itself
+//	    on its loopback interface: the answer takes no hop, and nothing is open to
+//	    the outside that was not before.
 //
 // # The Corefile
 //
