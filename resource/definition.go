@@ -33,7 +33,8 @@ type Definition struct {
 	Prefix        string
 	StoredAsJSON  bool
 	CleanUp       string
-	AnyFinalizer  bool
+	Finalizers    FinalizerNames
+	Restored      []string
 	Verbs         []string
 	Virtual       bool
 
@@ -84,6 +85,7 @@ type Definition struct {
 
 // UpdateHooks is an [Update] without its type parameter.
 type UpdateHooks struct {
+	Restored       []string
 	Verbs          []string
 	PrepareUpdate  func(req *Request, obj, old Object)
 	ValidateUpdate func(obj, old Object) field.ErrorList
@@ -175,7 +177,7 @@ func (r Row[T]) Define() *Definition {
 	d := &Definition{
 		Storage: r.Storage, Kind: r.Kind, Plural: r.Plural, Singular: r.Singular,
 		ShortNames: r.ShortNames, Categories: r.Categories, ClusterScoped: r.ClusterScoped,
-		Prefix: r.Prefix, StoredAsJSON: r.StoredAsJSON, CleanUp: r.CleanUp, AnyFinalizer: r.AnyFinalizer, Verbs: r.Verbs, Virtual: r.Virtual,
+		Prefix: r.Prefix, StoredAsJSON: r.StoredAsJSON, CleanUp: r.CleanUp, Finalizers: r.Finalizers, Restored: r.Restored, Verbs: r.Verbs, Virtual: r.Virtual,
 		CreateOnUpdate: r.CreateOnUpdate, Settled: r.Settled, RequireResourceVersion: r.RequireResourceVersion,
 		OrphanByDefault: r.OrphanByDefault, ReturnDeleted: r.ReturnDeleted, HasGraceful: r.Graceful != nil, HasGeneration: r.Spec != nil,
 		Connects: r.Connects, Indexed: r.Indexed, Columns: r.Columns,
@@ -267,6 +269,7 @@ func (r Row[T]) Define() *Definition {
 			spec = nil
 		}
 		d.Updates[name] = &UpdateHooks{
+			Restored:       u.Restored,
 			Verbs:          verbs,
 			PrepareUpdate:  erasePrepareUpdate(u.PrepareUpdate, spec),
 			ValidateUpdate: eraseCheck(u.ValidateUpdate),
@@ -333,7 +336,6 @@ func erase1[T Object](f func(T)) func(Object) {
 
 func erasePrepareCreate[T Object](f func(*Request, T), generation bool) func(*Request, Object) {
 	return func(req *Request, o Object) {
-		o.SetGeneration(0)
 		if generation {
 			o.SetGeneration(1)
 		}

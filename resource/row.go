@@ -100,6 +100,11 @@ type Row[T Object] struct {
 	// RequireResourceVersion refuses a PUT without metadata.resourceVersion.
 	RequireResourceVersion bool
 
+	// Restored are fields that a write restores, and whose writer does not come to
+	// own them, beside the status, or the spec where the status is written: such as
+	// "spec" or "metadata.labels".
+	Restored []string
+
 	// Graceful returns the grace period in seconds with which obj is to be
 	// deleted, given what the client asked for; 0 removes it at once. Nil for
 	// kinds that are not deleted gracefully.
@@ -110,8 +115,9 @@ type Row[T Object] struct {
 	// MarkDeleted completes an object that has just got its deletion timestamp
 	// (a namespace becomes Terminating). Nil: nothing to do.
 	MarkDeleted func(req *Request, obj T)
-	// AnyFinalizer: the names of finalizers need no domain.
-	AnyFinalizer bool
+	// Finalizers says when the names of finalizers must have a domain, or be
+	// standard ones.
+	Finalizers FinalizerNames
 	// CleanUp is a finalizer that the first request for deletion adds, for kinds
 	// that cause what must be deleted before them.
 	CleanUp string
@@ -155,6 +161,8 @@ type Row[T Object] struct {
 
 // Update is a subresource that writes a part of an object of type T.
 type Update[T Object] struct {
+	// Restored are further fields that PrepareUpdate restores: see [Row].Restored.
+	Restored []string
 	// PrepareUpdate restores from old everything that this subresource may
 	// not touch.
 	PrepareUpdate  func(req *Request, obj, old T)
@@ -163,6 +171,16 @@ type Update[T Object] struct {
 	// Verbs are those served: get, patch and update unless set.
 	Verbs []string
 }
+
+// FinalizerNames says when finalizers must have a domain.
+type FinalizerNames int
+
+// As upstream has it for its kinds.
+const (
+	QualifiedFinalizers FinalizerNames = iota
+	QualifiedFinalizersAfterCreation
+	AnyFinalizers
+)
 
 // Scale reads and writes the replica count of a T.
 type Scale[T Object] struct {

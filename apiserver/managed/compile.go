@@ -72,8 +72,8 @@ var (
 	}
 )
 
-// compile makes the node of a kind. skip are fields of the root that this
-// write does not own. It returns nil where the library has to do the work.
+// compile makes the node of a kind. skip are fields of the root, and such as
+// "metadata.labels", that this write does not own. It returns nil where the library has to do the work.
 func compile(s *schema.Schema, root schema.TypeRef, typ reflect.Type, skip map[string]bool) *node {
 	c := &compiler{schema: s, known: map[compiled]*node{}}
 	atom, ok := s.Resolve(root)
@@ -87,7 +87,7 @@ func compile(s *schema.Schema, root schema.TypeRef, typ reflect.Type, skip map[s
 			meta := *f.node
 			meta.fields, meta.unowned = nil, true
 			for _, m := range f.node.fields {
-				if !unownedMeta[*m.name] {
+				if !unownedMeta[*m.name] && !skip["metadata."+*m.name] {
 					meta.fields = append(meta.fields, m)
 				}
 			}

@@ -170,7 +170,7 @@ func (t *Tracker) state(m resource.Match, subresource string) (*state, error) {
 	s.empty = empty
 	if v, err := types.ObjectToTyped(empty, smd.AllowDuplicates); err == nil {
 		skip := map[string]bool{}
-		if f := unowned(m, subresource); f != "" {
+		for _, f := range restored(m, subresource) {
 			skip[f] = true
 		}
 		s.node = compile(v.Schema(), v.TypeRef(), reflect.TypeOf(empty).Elem(), skip)
@@ -181,26 +181,40 @@ func (t *Tracker) state(m resource.Match, subresource string) (*state, error) {
 	return s, nil
 }
 
-// unowned is the field that a write to the subresource never owns, because it
-// is restored from the stored object: the status on the main resource, the
-// spec on the status.
-func unowned(m resource.Match, subresource string) string {
+// restored are the fields that a write to the subresource never owns, because they
+// are restored from the stored object: the status on the main resource, the spec on
+// the status, and what the row says.
+func restored(m resource.Match, subresource string) []string {
+	var fields []string
 	switch {
 	case subresource == "" && m.Served.Updates["status"] != nil:
-		return "status"
+		fields = []string{"status"}
 	case subresource == "status":
-		return "spec"
+		fields = []string{"spec"}
 	}
-	return ""
+	if subresource == "" {
+		return append(fields, m.Definition.Restored...)
+	}
+	if u := m.Served.Updates[subresource]; u != nil {
+		fields = append(fields, u.Restored...)
+	}
+	return fields
 }
 
-// reset tells the library of the unowned field.
+// reset tells the library of the restored fields.
 func reset(m resource.Match, subresource string) map[fieldpath.APIVersion]fieldpath.Filter {
-	f := unowned(m, subresource)
-	if f == "" {
+	fields := restored(m, subresource)
+	if len(fields) == 0 {
 		return nil
 	}
-	set := fieldpath.NewSet(fieldpath.MakePathOrDie(f))
+	set := fieldpath.NewSet()
+	for _, f := range fields {
+		var path []any
+		for _, name := range strings.Split(f, ".") {
+			path = append(path, name)
+		}
+		set.Insert(fieldpath.MakePathOrDie(path...))
+	}
 	out := map[fieldpath.APIVersion]fieldpath.Filter{}
 	for _, s := range m.Definition.Served {
 		out[fieldpath.APIVersion(s.GroupVersion.String())] = fieldpath.NewExcludeSetFilter(set)

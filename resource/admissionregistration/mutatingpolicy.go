@@ -25,6 +25,7 @@ func MutatingAdmissionPolicy() *resource.Definition {
 		Plural:                 "mutatingadmissionpolicies",
 		Categories:             []string{"api-extensions"},
 		ClusterScoped:          true,
+		Finalizers:             resource.QualifiedFinalizersAfterCreation,
 		RequireResourceVersion: true,
 		Settled:                true,
 		New:                    func() *arv1.MutatingAdmissionPolicy { return new(arv1.MutatingAdmissionPolicy) },

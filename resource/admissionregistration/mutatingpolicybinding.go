@@ -21,6 +21,7 @@ func MutatingAdmissionPolicyBinding() *resource.Definition {
 		Plural:                 "mutatingadmissionpolicybindings",
 		Categories:             []string{"api-extensions"},
 		ClusterScoped:          true,
+		Finalizers:             resource.QualifiedFinalizersAfterCreation,
 		RequireResourceVersion: true,
 		Settled:                true,
 		New:                    func() *arv1.MutatingAdmissionPolicyBinding { return new(arv1.MutatingAdmissionPolicyBinding) },

@@ -28,6 +28,7 @@ func ValidatingAdmissionPolicy() *resource.Definition {
 		Plural:                 "validatingadmissionpolicies",
 		Categories:             []string{"api-extensions"},
 		ClusterScoped:          true,
+		Finalizers:             resource.QualifiedFinalizersAfterCreation,
 		RequireResourceVersion: true,
 		Settled:                true,
 		New:                    func() *arv1.ValidatingAdmissionPolicy { return new(arv1.ValidatingAdmissionPolicy) },

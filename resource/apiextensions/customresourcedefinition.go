@@ -46,7 +46,7 @@ func CustomResourceDefinition() *resource.Definition {
 			dropObservedGeneration(d)
 		},
 		StoredAsJSON: true,
-		AnyFinalizer: true,
+		Finalizers:   resource.AnyFinalizers,
 		CleanUp:      apiextensionsv1.CustomResourceCleanupFinalizer,
 		MarkDeleted:  markDeleted,
 		Validate:     validate,

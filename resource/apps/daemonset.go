@@ -67,6 +67,7 @@ func DaemonSet() *resource.Definition {
 			"status": {
 				PrepareUpdate: func(_ *resource.Request, d, old *appsv1.DaemonSet) {
 					d.Spec = *old.Spec.DeepCopy()
+					setTemplateGeneration(d, templateGeneration(old))
 				},
 				ValidateUpdate: validateDaemonSetStatus,
 			},
@@ -111,6 +112,7 @@ func setTemplateGeneration(d *appsv1.DaemonSet, n int64) {
 }
 
 func defaultDaemonSet(d *appsv1.DaemonSet) {
+	setTemplateGeneration(d, templateGeneration(d))
 	u := &d.Spec.UpdateStrategy
 	if u.Type == "" {
 		u.Type = appsv1.RollingUpdateDaemonSetStrategyType

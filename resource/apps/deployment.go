@@ -56,6 +56,7 @@ func Deployment() *resource.Definition {
 		Spec: func(d *appsv1.Deployment) any { return []any{&d.Spec, d.Annotations} },
 		Updates: map[string]resource.Update[*appsv1.Deployment]{
 			"status": {
+				Restored: []string{"metadata.labels"},
 				PrepareUpdate: func(_ *resource.Request, d, old *appsv1.Deployment) {
 					d.Spec, d.Labels = *old.Spec.DeepCopy(), maps.Clone(old.Labels)
 				},

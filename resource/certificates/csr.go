@@ -38,8 +38,10 @@ func CertificateSigningRequest() *resource.Definition {
 		ValidateUpdate: func(c, old *csr) field.ErrorList {
 			return validateUpdate(c, old, allowances(old))
 		},
+		Restored: []string{"spec"}, // nobody can change it
 		Updates: map[string]resource.Update[*csr]{
 			"approval": {
+				Restored:      []string{"spec"},
 				PrepareUpdate: prepareApproval,
 				ValidateUpdate: func(c, old *csr) field.ErrorList {
 					allow := allowances(old)

@@ -27,6 +27,7 @@ func Event() *resource.Definition {
 	return resource.Row[*corev1.Event]{
 		Storage:        corev1.SchemeGroupVersion,
 		Kind:           "Event",
+		Finalizers:     resource.AnyFinalizers,
 		Plural:         "events",
 		ShortNames:     []string{"ev"},
 		New:            func() *corev1.Event { return new(corev1.Event) },

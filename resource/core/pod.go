@@ -35,6 +35,7 @@ func Pod() *resource.Definition {
 		ReturnDeleted:  true,
 		Updates: map[string]resource.Update[*corev1.Pod]{
 			"status": {
+				Restored:       []string{"metadata.deletionTimestamp", "metadata.ownerReferences"},
 				PrepareUpdate:  preparePodStatus,
 				ValidateUpdate: validatePodStatusUpdate,
 			},

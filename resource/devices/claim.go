@@ -37,7 +37,7 @@ func ResourceClaim() *resource.Definition {
 			return immutable(&c.Spec, &old.Spec, field.NewPath("spec"))
 		},
 		Updates: map[string]resource.Update[*resourcev1.ResourceClaim]{
-			"status": {PrepareUpdate: prepareClaimStatus, ValidateUpdate: validateClaimStatus},
+			"status": {Restored: []string{"metadata"}, PrepareUpdate: prepareClaimStatus, ValidateUpdate: validateClaimStatus},
 		},
 		Columns: []metav1.TableColumnDefinition{
 			columns.Name(),

@@ -41,6 +41,7 @@ func FlowSchema() *resource.Definition {
 			return validateFlowSchema(s)
 		},
 		Updates: map[string]resource.Update[*flowcontrolv1.FlowSchema]{"status": {
+			Restored: []string{"metadata"},
 			PrepareUpdate: func(_ *resource.Request, s, old *flowcontrolv1.FlowSchema) {
 				s.Spec = *old.Spec.DeepCopy()
 				onlyManagedFields(&s.ObjectMeta, &old.ObjectMeta)

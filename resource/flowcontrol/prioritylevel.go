@@ -38,6 +38,7 @@ func PriorityLevelConfiguration() *resource.Definition {
 		Validate:       validateLevel,
 		ValidateUpdate: func(l, _ *level) field.ErrorList { return validateLevel(l) },
 		Updates: map[string]resource.Update[*level]{"status": {
+			Restored: []string{"metadata"},
 			PrepareUpdate: func(_ *resource.Request, l, old *level) {
 				l.Spec = *old.Spec.DeepCopy()
 				onlyManagedFields(&l.ObjectMeta, &old.ObjectMeta)

@@ -38,7 +38,7 @@ func ServiceCIDR() *resource.Definition {
 		},
 		ValidateUpdate: validateServiceCIDRUpdate,
 		Updates: map[string]resource.Update[*networkingv1.ServiceCIDR]{
-			"status": {PrepareUpdate: func(_ *resource.Request, c, old *networkingv1.ServiceCIDR) {
+			"status": {Restored: []string{"metadata"}, PrepareUpdate: func(_ *resource.Request, c, old *networkingv1.ServiceCIDR) {
 				c.Spec = *old.Spec.DeepCopy()
 				metav1.ResetObjectMetaForStatus(c, old.DeepCopy())
 			}},

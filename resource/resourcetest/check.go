@@ -81,7 +81,7 @@ func checkPair(t *testing.T, d *resource.Definition, a, old resource.Object) {
 	d.PrepareCreate(request(), created)
 	d.Validate(created)
 	d.Warnings(created, nil)
-	wantGeneration := int64(0)
+	wantGeneration := a.GetGeneration() // a client's own, which means nothing to anybody
 	if d.HasGeneration {
 		wantGeneration = 1
 	}

@@ -58,6 +58,7 @@ func (c *Cluster) command(p Part, m Maker) (program string, args []string, err e
 func (c *Cluster) proaArgs() map[Part][]string {
 	server := []string{
 		"apiserver", "--data-dir", c.path("api"), "--encryption-provider-config", c.encryption(), "--port", c.port(apiPort), "--node-ip", c.Address, "--service-cidr", c.ServiceCIDR,
+		"--ingress", "none", // as upstream's has none
 	}
 	if c.external() {
 		server = append(server, "--etcd-servers", c.etcdURL())
