@@ -56,7 +56,7 @@ func newRoot() *cobra.Command {
 	)
 	root.AddCommand(
 		newUp(), newDown(), newStatus(), newNode(),
-		newServer(), newAgent(), newAPIServer(), newControllerManager(), newScheduler(), newKubelet(), newProxy(), newHollow(),
+		newServer(), newAgent(), newAPIServer(), newControllerManager(), newScheduler(), newKubelet(), newProxy(), newNetworkPolicy(), newHollow(),
 
 		newImage(), newVersion(),
 		newKubectl(),

@@ -54,13 +54,9 @@ func (a *ProxyAlone) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := proxy.Config{NodeName: a.NodeName, Informers: informers.NewSharedInformerFactory(client, 0), Log: a.Log}
-	if c.NodeName == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			return fmt.Errorf("the machine has no host name; name the node with --hostname-override: %w", err)
-		}
-		c.NodeName = strings.ToLower(host)
+	c := proxy.Config{Informers: informers.NewSharedInformerFactory(client, 0), Log: a.Log}
+	if c.NodeName, err = nodeNameOr(a.NodeName); err != nil {
+		return err
 	}
 	for _, text := range a.ClusterCIDRs {
 		cidr, err := netip.ParsePrefix(text)
@@ -78,6 +74,18 @@ func (a *ProxyAlone) Run(ctx context.Context) error {
 		parts.fail(err)
 	}
 	return parts.wait()
+}
+
+// nodeNameOr is the name of a node that was given none.
+func nodeNameOr(name string) (string, error) {
+	if name != "" {
+		return name, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("the machine has no host name; name the node with --hostname-override: %w", err)
+	}
+	return strings.ToLower(host), nil
 }
 
 func (a *ProxyAlone) start(parts *parts, c proxy.Config, p *proxy.Proxy) error {

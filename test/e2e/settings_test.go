@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,19 +48,39 @@ func TestSettings(t *testing.T) {
 	t.Run("push", func(t *testing.T) { testPushedPods(c.userIn(t, "default"), socket) })
 }
 
-// Policies that another enforces leave no trace in the kernel.
+// Policies that another enforces leave no trace in the kernel. The other is here
+// the part that does it alone.
 func testOthersPolicies(u *user) {
 	u.feed(`
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: deny}
-spec: {podSelector: {}}
+spec: {podSelector: {matchLabels: {run: web}}}
 `, "apply", "-f", "-")
 	u.kubectl("run", "web", "--image=proa.local/hello:1")
-	u.pod("web", "ready", ready)
+	u.kubectl("run", "client", "--image=proa.local/hello:1")
+	u.pod("client", "ready", ready)
+	web := "timeout 2 wget -qO- http://" + u.pod("web", "ready", ready).Status.PodIP + ":8080/"
+	u.works("exec", "client", "--", "sh", "-c", web)
 	if out, err := u.command("", "nft", "list", "tables"); err != nil || strings.Contains(out, "proa-policy") {
 		u.t.Errorf("the tables are %s %v", out, err)
 	}
+	alone := u.cluster.start("network-policy", "network-policy", "--kubeconfig", filepath.Join(u.dir, "d", "proxy.kubeconfig"), "--hostname-override", "node")
+	isolated := func() string {
+		if out, err := u.try("", "exec", "client", "--", "sh", "-c", web); err == nil {
+			return "an isolated pod answers: " + out
+		}
+		return ""
+	}
+	eventually(u.t, isolated)
+	alone.end(syscall.SIGTERM)
+	if why := isolated(); why != "" {
+		u.t.Error("once the part has ended, " + why)
+	}
+	if out, err := u.command("", filepath.Join(u.bin, "proa"), "network-policy", "--cleanup"); err != nil {
+		u.t.Fatalf("%v: %s", err, out)
+	}
+	u.works("exec", "client", "--", "sh", "-c", web)
 }
 
 // lines checks that a log has numbered lines without a gap, up to the last, and
