@@ -52,6 +52,9 @@ type Attributes struct {
 	// that shows what the request brings only where that is logged. Nil where nothing is logged. Safe for concurrent use, as Warn is.
 	Annotate func(key, value string, shows bool)
 
+	// Observe is told of what is done, for metrics; may be nil.
+	Observe Observer
+
 	// What mutators know of the passes over the object, and of each other.
 	second, again bool
 	memory        map[string]any
@@ -112,18 +115,22 @@ type Chain []Plugin
 
 // Mutate passes a through every mutator that handles it, and through all once
 // more where one asks for that.
-func (c Chain) Mutate(ctx context.Context, a *Attributes) error {
-	if err := c.pass(ctx, a); err != nil || !a.again {
+func (c Chain) Mutate(ctx context.Context, a *Attributes) (err error) {
+	watch := a.time(Admit)
+	defer func() { watch.step(err) }()
+	if err := c.pass(ctx, a, &watch); err != nil || !a.again {
 		return err
 	}
 	a.second = true
-	return c.pass(ctx, a)
+	return c.pass(ctx, a, &watch)
 }
 
-func (c Chain) pass(ctx context.Context, a *Attributes) error {
+func (c Chain) pass(ctx context.Context, a *Attributes, watch *stopwatch) error {
 	for _, p := range c {
 		if m, ok := p.(Mutator); ok && p.Handles(a.Operation, a.Definition, a.Subresource) {
-			if err := m.Mutate(ctx, a); err != nil {
+			err := m.Mutate(ctx, a)
+			watch.plugin(p, err)
+			if err != nil {
 				return err
 			}
 		}
@@ -132,10 +139,14 @@ func (c Chain) pass(ctx context.Context, a *Attributes) error {
 }
 
 // Validate passes a through every validator that handles it.
-func (c Chain) Validate(ctx context.Context, a *Attributes) error {
+func (c Chain) Validate(ctx context.Context, a *Attributes) (err error) {
+	watch := a.time(Validate)
+	defer func() { watch.step(err) }()
 	for _, p := range c {
 		if v, ok := p.(Validator); ok && p.Handles(a.Operation, a.Definition, a.Subresource) {
-			if err := v.Validate(ctx, a); err != nil {
+			err := v.Validate(ctx, a)
+			watch.plugin(p, err)
+			if err != nil {
 				return err
 			}
 		}

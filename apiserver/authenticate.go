@@ -3,6 +3,7 @@ package apiserver
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -22,6 +23,7 @@ func (s *Server) authenticate(next handler) handler {
 			c.User, c.Local = u, true
 			return next(w, r, c)
 		}
+		began := time.Now()
 		user, err := anonymous, error(nil)
 		if s.config.Authenticator != nil {
 			user, err = s.config.Authenticator.Authenticate(r)
@@ -32,12 +34,12 @@ func (s *Server) authenticate(next handler) handler {
 				result = "error"
 				s.log.Info("a request was not authenticated", "path", r.URL.Path, "remote", r.RemoteAddr, "err", err)
 			}
-			s.metrics.Authenticated(result)
+			s.metrics.Authenticated(result, time.Since(began))
 			cut(w, r)
 			s.beginAudit(w, r, c)
 			return apierrors.NewUnauthorized("Unauthorized")
 		}
-		s.metrics.Authenticated("success")
+		s.metrics.Authenticated("success", time.Since(began))
 		if user.Name == auth.Anonymous || slices.Contains(user.Groups, auth.GroupUnauthenticated) {
 			cut(w, r)
 		}

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"net/http"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -45,12 +46,27 @@ func attributes(r *http.Request, c *request.Call) auth.Attributes {
 	return a
 }
 
+// result of a question, as metrics have it.
+func result(d auth.Decision, err error) string {
+	switch {
+	case d == auth.Allow:
+		return "allowed"
+	case err != nil:
+		return "error"
+	case d == auth.Deny:
+		return "denied"
+	}
+	return "no-opinion"
+}
+
 // allow returns nil where the answer is yes.
 func (s *Server) allow(ctx context.Context, a *auth.Attributes, log *audit.Record) error {
 	if s.config.Authorizer == nil {
 		return nil
 	}
+	began := time.Now()
 	d, reason, err := s.config.Authorizer.Authorize(ctx, a)
+	s.metrics.Authorized(result(d, err), time.Since(began))
 	if d == auth.Allow {
 		log.Annotate(decision, "allow", false)
 		log.Annotate(because, reason, false)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/cel-go/common/types"
 	arv1 "k8s.io/api/admissionregistration/v1"
@@ -82,6 +83,11 @@ type violation struct {
 	index   int
 	message string
 	reason  metav1.StatusReason
+	// took is how long the expression took, and failure how it failed, if it did.
+	took    time.Duration
+	failure string
+	// ignored by the failure policy.
+	ignored bool
 }
 
 // denial is a violation that refuses the write.
@@ -161,6 +167,10 @@ func (p *Validating) policy(m *meeting, e effective[*validating]) ([]denial, err
 		for _, param := range params {
 			violations, failed := e.policy.evaluate(m, view, param, notes)
 			for _, v := range violations {
+				if v.ignored {
+					p.observe(m.a, e.policy, b, v, "allow")
+					continue
+				}
 				denials = append(denials, p.act(m.a, e.policy, b, v)...)
 			}
 			for _, v := range failed {
@@ -174,10 +184,29 @@ func (p *Validating) policy(m *meeting, e effective[*validating]) ([]denial, err
 	return denials, nil
 }
 
+// observe tells of a violation and what comes of it.
+func (p *Validating) observe(a *admission.Attributes, of *validating, b *binding, v violation, action string) {
+	if a.Observe != nil {
+		a.Observe.Policy(of.name, b.name, v.failure, action, v.took)
+	}
+}
+
+// failureOf is how an expression failed, as metrics have it.
+func failureOf(err error) string {
+	switch {
+	case err == nil:
+		return admission.NoError
+	case expression.Fatal(err):
+		return "out_of_budget"
+	}
+	return "invalid_error"
+}
+
 // act does what a binding says about a violation.
 func (p *Validating) act(a *admission.Attributes, of *validating, b *binding, v violation) []denial {
 	var denials []denial
 	for _, action := range b.actions {
+		p.observe(a, of, b, v, strings.ToLower(string(action)))
 		switch action {
 		case arv1.Deny:
 			denials = append(denials, denial{of.name, b.name, v})
@@ -241,20 +270,18 @@ const maxNote = 10 << 10
 // Values of annotations are added to notes.
 func (p *validating) evaluate(m *meeting, v *admission.View, param param, notes map[string][]string) (violations, failed []violation) {
 	// broken is an error, as far as the failure policy lets it count.
-	broken := func(i int, message string) []violation {
-		if p.failOpen {
-			return nil
-		}
-		return []violation{{index: i, message: message}}
+	began := time.Now()
+	broken := func(i int, err error) []violation {
+		return []violation{{index: i, message: err.Error(), took: time.Since(began), failure: failureOf(err), ignored: p.failOpen}}
 	}
 	values, err := m.values(v, param.tree)
 	if err != nil {
-		return broken(0, err.Error()), nil
+		return broken(0, err), nil
 	}
 	if len(p.conditions) > 0 {
 		ok, err := p.conditions.Match(p.compiler.NewScope(m.ctx, values, expression.ConditionBudget))
 		if err != nil {
-			return broken(0, err.Error()), nil
+			return broken(0, err), nil
 		}
 		if !ok {
 			return nil, nil
@@ -263,15 +290,17 @@ func (p *validating) evaluate(m *meeting, v *admission.View, param param, notes 
 	values = m.withNamespace(values)
 	scope := p.compiler.NewScope(m.ctx, values, expression.Budget)
 	var bad []int
+	took := make([]time.Duration, len(p.validations))
 	for i := range p.validations {
+		began = time.Now()
 		ok, err := scope.Eval(p.validations[i].program)
 		switch {
 		case err != nil && expression.Fatal(err):
-			return broken(0, err.Error()), nil
+			return broken(0, err), nil
 		case err != nil:
-			violations = append(violations, broken(i, err.Error())...)
+			violations = append(violations, broken(i, err)...)
 		case ok != types.True:
-			bad = append(bad, i)
+			bad, took[i] = append(bad, i), time.Since(began)
 		}
 	}
 	silent := values
@@ -280,19 +309,19 @@ func (p *validating) evaluate(m *meeting, v *admission.View, param param, notes 
 	for _, i := range bad {
 		text, err := p.validations[i].text(messages)
 		if err != nil {
-			violations = append(violations, broken(i, fmt.Sprintf("failed messageExpression: %s", err))...)
+			violations = append(violations, broken(i, fmt.Errorf("failed messageExpression: %w", err))...)
 			continue
 		}
 		reason := metav1.StatusReasonInvalid
 		if r := p.validations[i].spec.Reason; r != nil {
 			reason = *r
 		}
-		violations = append(violations, violation{i, text, reason})
+		violations = append(violations, violation{index: i, message: text, reason: reason, took: took[i], failure: admission.NoError})
 	}
 	slices.SortStableFunc(violations, func(a, b violation) int { return a.index - b.index })
 	failed, err = p.annotate(p.compiler.NewScope(m.ctx, values, expression.Budget), notes)
 	if err != nil {
-		return broken(0, err.Error()), nil
+		return broken(0, err), nil
 	}
 	if p.failOpen {
 		failed = nil

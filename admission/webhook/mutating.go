@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	arv1 "k8s.io/api/admissionregistration/v1"
@@ -60,7 +61,9 @@ func (p *Mutating) Mutate(ctx context.Context, a *admission.Attributes) error {
 		if w == nil || !seen.Due(a, h.key) {
 			continue
 		}
+		began := time.Now()
 		changed, err := p.ask(ctx, h, i, a, w)
+		observe(a, h, admission.Admit, began, err)
 		if changed {
 			// From now on everybody sees what has become of the object.
 			v = &views{of: a}

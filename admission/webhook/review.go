@@ -158,7 +158,7 @@ func denied(hook string, s *metav1.Status) error {
 	default:
 		s.Message = by + " without explanation"
 	}
-	return &apierrors.StatusError{ErrStatus: *s}
+	return denial{&apierrors.StatusError{ErrStatus: *s}}
 }
 
 var errTimedOut = apierrors.NewTimeoutError("request did not complete within requested timeout", 0)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	arv1 "k8s.io/api/admissionregistration/v1"
 
@@ -82,7 +83,9 @@ func (p *Validating) Validate(ctx context.Context, a *admission.Attributes) erro
 		turns <- struct{}{}
 		calls.Go(func() {
 			defer func() { <-turns }()
+			began := time.Now()
 			_, err := p.call(ctx, r.hook, a, r.view, false)
+			observe(a, r.hook, admission.Validating, began, err)
 			if c := asCallError(err); c != nil {
 				if err = p.refusal(r.hook, c); err == nil {
 					a.Audit(fmt.Sprintf("failed-open.validating.webhook.admission.k8s.io/round_0_index_%d", i), r.name)

@@ -14,18 +14,20 @@ import (
 
 // Metrics of one server. Safe for concurrent use.
 type Metrics struct {
-	requests     *prometheus.CounterVec
-	durations    *prometheus.HistogramVec
-	sizes        *prometheus.HistogramVec
-	longRunning  *prometheus.GaugeVec
-	inFlight     *prometheus.GaugeVec
-	dropped      *prometheus.CounterVec
-	events       *prometheus.CounterVec
-	eventSizes   *prometheus.HistogramVec
-	read, write  prometheus.Gauge
-	routes       sync.Map // route → *series
-	watchSeries  sync.Map // [2]string → *watchSeries
-	authAttempts *prometheus.CounterVec
+	requests    *prometheus.CounterVec
+	durations   *prometheus.HistogramVec
+	sizes       *prometheus.HistogramVec
+	longRunning *prometheus.GaugeVec
+	inFlight    *prometheus.GaugeVec
+	dropped     *prometheus.CounterVec
+	events      *prometheus.CounterVec
+	eventSizes  *prometheus.HistogramVec
+	read, write prometheus.Gauge
+	routes      sync.Map // route → *series
+	watchSeries sync.Map // [2]string → *watchSeries
+	// by result
+	authentications, authorizations map[string]outcome
+	*admissions
 }
 
 // New makes the metrics and registers them.
@@ -67,12 +69,13 @@ func New(r prometheus.Registerer) *Metrics {
 			Help:    "Watch event size distribution in bytes",
 			Buckets: prometheus.ExponentialBuckets(1024, 2.0, 8),
 		}, []string{"group", "version", "kind"}),
-		authAttempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "authentication_attempts",
-			Help: "Counter of authenticated attempts.",
-		}, []string{"result"}),
+		admissions: newAdmissions(r),
 	}
-	r.MustRegister(m.requests, m.durations, m.sizes, m.longRunning, m.inFlight, m.dropped, m.events, m.eventSizes, m.authAttempts)
+	r.MustRegister(m.requests, m.durations, m.sizes, m.longRunning, m.inFlight, m.dropped, m.events, m.eventSizes)
+	m.authentications = outcomes(r, "authentication_attempts", "Counter of authenticated attempts.",
+		"authentication_duration_seconds", "Authentication duration in seconds broken out by result.", "success", "failure", "error")
+	m.authorizations = outcomes(r, "authorization_attempts_total", "Counter of authorization attempts broken down by result. It can be either 'allowed', 'denied', 'no-opinion' or 'error'.",
+		"authorization_duration_seconds", "Authorization duration in seconds broken out by result.", "allowed", "denied", "no-opinion", "error")
 	m.read, m.write = m.inFlight.WithLabelValues("readOnly"), m.inFlight.WithLabelValues("mutating")
 	return m
 }
@@ -144,8 +147,39 @@ func (m *Metrics) Dropped(readOnly bool) {
 	m.dropped.WithLabelValues(kind).Inc()
 }
 
+// outcome is what is counted of attempts with one result.
+type outcome struct {
+	count   prometheus.Counter
+	seconds prometheus.Observer
+}
+
+func (o outcome) add(took time.Duration) {
+	o.count.Inc()
+	o.seconds.Observe(took.Seconds())
+}
+
+// outcomes registers a counter and a histogram by result, for every result that
+// there is.
+func outcomes(r prometheus.Registerer, counter, counts, histogram, times string, results ...string) map[string]outcome {
+	count := prometheus.NewCounterVec(prometheus.CounterOpts{Name: counter, Help: counts}, []string{"result"})
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: histogram, Help: times, Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+	}, []string{"result"})
+	r.MustRegister(count, seconds)
+	m := map[string]outcome{}
+	for _, result := range results {
+		m[result] = outcome{count.WithLabelValues(result), seconds.WithLabelValues(result)}
+	}
+	return m
+}
+
 // Authenticated counts an attempt by its result: success, failure or error.
-func (m *Metrics) Authenticated(result string) { m.authAttempts.WithLabelValues(result).Inc() }
+func (m *Metrics) Authenticated(result string, took time.Duration) {
+	m.authentications[result].add(took)
+}
+
+// Authorized counts an answer: allowed, denied, no-opinion or error.
+func (m *Metrics) Authorized(result string, took time.Duration) { m.authorizations[result].add(took) }
 
 type watchSeries struct {
 	count prometheus.Counter

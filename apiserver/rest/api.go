@@ -53,6 +53,7 @@ type API struct {
 
 // Observer is told of things worth counting. Its methods must be quick.
 type Observer interface {
+	admission.Observer
 	// WatchEvents of a resource were sent, with so many bytes.
 	WatchEvents(group, version, kind string, events, bytes int)
 }
@@ -126,6 +127,9 @@ func failure(d *resource.Definition, name string, err error) error {
 func (a *API) admit(ctx context.Context, run func(context.Context, *admission.Attributes) error, at *admission.Attributes) error {
 	if len(a.Admission) == 0 {
 		return nil
+	}
+	if a.Observe != nil {
+		at.Observe = a.Observe
 	}
 	err := run(ctx, at)
 	if err == nil {
