@@ -8,9 +8,8 @@ import (
 
 // Mutated returns the keys of objects that are no longer what was stored: some
 // reader has changed a shared object in place. Of objects that were replaced or
-// removed it knows those that the guard keeps (see [Options]). Values that
-// another version wrote, and that decoding completed with defaults, may be named
-// too. It encodes everything, and is meant for the end of tests.
+// removed it knows those that the guard keeps (see [Options]). It encodes
+// everything, and is meant for the end of tests.
 func (h *Hub) Mutated() []string {
 	keys := h.guard.check()
 	for _, c := range *h.byRoot.Load() {
@@ -40,8 +39,21 @@ func (e *Entry) mutated() bool {
 	if e.Object == nil {
 		return false
 	}
-	b, err := e.cache.hub.codec.Encode(e.cache.Definition, e.Object)
-	return err != nil || !bytes.Equal(b, e.stored) || e.Object.GetResourceVersion() != formatRevision(e.Revision)
+	def, codec := e.cache.Definition, e.cache.hub.codec
+	b, err := codec.Encode(def, e.Object)
+	if err != nil || e.Object.GetResourceVersion() != formatRevision(e.Revision) {
+		return true
+	}
+	if bytes.Equal(b, e.stored) {
+		return false
+	}
+	// What was stored may read as more: reading fills in defaults.
+	read, err := codec.Decode(def, e.stored)
+	if err != nil {
+		return true
+	}
+	whole, err := codec.Encode(def, read)
+	return err != nil || !bytes.Equal(b, whole)
 }
 
 // guard keeps the entries that the caches let go of for a while, since those who

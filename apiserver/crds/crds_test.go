@@ -198,3 +198,34 @@ func TestDeletion(t *testing.T) {
 		t.Errorf("served after the definition has gone: %v", err)
 	}
 }
+
+// TestDefaultStatus: what is created has no status, and is read with the default one
+// from the first answer on, also by watches.
+func TestDefaultStatus(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	w.define(strings.Replace(boats, "            properties: {replicas: {type: integer}, selector", "            default: {afloat: false}\n            properties: {replicas: {type: integer}, selector", 1))
+	ctx, api := t.Context(), w.in("example.com", "v1", "boats", "default")
+	events, err := api.Watch(ctx, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Stop()
+	made, err := api.Create(ctx, object(t, boat), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := api.Get(ctx, "a", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, ok := (<-events.ResultChan()).Object.(*unstructured.Unstructured)
+	if !ok {
+		t.Fatal("the watch says something else")
+	}
+	for what, o := range map[string]*unstructured.Unstructured{"made": made, "read": got, "told": told} {
+		if afloat, found, _ := unstructured.NestedBool(o.Object, "status", "afloat"); afloat || !found {
+			t.Errorf("%s as %s", what, text(t, o))
+		}
+	}
+}

@@ -158,6 +158,13 @@ func (k *Kind) Encode(obj resource.Object) ([]byte, error) {
 // stored, which is what Encode has made of the object.
 func (k *Kind) Keep(obj resource.Object, stored []byte) resource.Object {
 	o := *obj.(*Object)
+	if o.version.fillsStatus() {
+		// A new object is stored without a status, after its defaults were filled in;
+		// whoever reads it sees the default status all the same.
+		if read, err := k.Decode(stored); err == nil {
+			return read
+		}
+	}
 	o.APIVersion, o.Kind = "", ""
 	if end := len(stored) - len("}\n"); end >= len(o.rest) {
 		o.rest = stored[end-len(o.rest) : end : end]

@@ -24,9 +24,11 @@ type Version struct {
 
 	structural func() (*structural.Structural, error)
 	rewrites   func() bool
-	checks     func() (*checks, error)
-	columns    func() *columns
-	selectable func() []selectable
+	// fillsStatus: an object without a status is read with a default one.
+	fillsStatus func() bool
+	checks      func() (*checks, error)
+	columns     func() *columns
+	selectable  func() []selectable
 }
 
 // checks are the validators of a version.
@@ -42,6 +44,10 @@ func newVersion(k *Kind, spec *apiextensionsv1.CustomResourceDefinitionVersion) 
 	v.rewrites = sync.OnceValue(func() bool {
 		s, err := v.structural()
 		return err == nil && s != nil && rewrites(s)
+	})
+	v.fillsStatus = sync.OnceValue(func() bool {
+		s, err := v.structural()
+		return err == nil && s != nil && v.hasStatus() && s.Properties["status"].Default.Object != nil
 	})
 	v.checks = sync.OnceValues(v.compileChecks)
 	v.columns = sync.OnceValue(func() *columns { return compileColumns(spec.AdditionalPrinterColumns) })
