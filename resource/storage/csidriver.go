@@ -29,14 +29,15 @@ const (
 func CSIDriver() *resource.Definition {
 	doc := storagev1.CSIDriverSpec{}.SwaggerDoc()
 	return resource.Row[*storagev1.CSIDriver]{
-		Storage:       storagev1.SchemeGroupVersion,
-		Kind:          "CSIDriver",
-		Plural:        "csidrivers",
-		ClusterScoped: true,
-		New:           func() *storagev1.CSIDriver { return new(storagev1.CSIDriver) },
-		NewList:       func() runtime.Object { return new(storagev1.CSIDriverList) },
-		ValidateName:  apivalidation.NameIsDNSSubdomain,
-		Default:       defaultCSIDriver,
+		Storage:                storagev1.SchemeGroupVersion,
+		Kind:                   "CSIDriver",
+		Plural:                 "csidrivers",
+		ClusterScoped:          true,
+		RequireResourceVersion: true,
+		New:                    func() *storagev1.CSIDriver { return new(storagev1.CSIDriver) },
+		NewList:                func() runtime.Object { return new(storagev1.CSIDriverList) },
+		ValidateName:           apivalidation.NameIsDNSSubdomain,
+		Default:                defaultCSIDriver,
 		PrepareCreate: func(_ *resource.Request, d *storagev1.CSIDriver) {
 			d.Spec.PreventPodSchedulingIfMissing = nil
 		},
@@ -46,6 +47,7 @@ func CSIDriver() *resource.Definition {
 				d.Spec.PreventPodSchedulingIfMissing = nil
 			}
 		},
+		Warnings: csiDriverWarnings,
 		Validate: validateCSIDriver,
 		ValidateUpdate: func(d, old *storagev1.CSIDriver) field.ErrorList {
 			errs := validateCSIDriver(d)
@@ -111,7 +113,7 @@ func defaultCSIDriver(d *storagev1.CSIDriver) {
 
 func validateCSIDriver(d *storagev1.CSIDriver) field.ErrorList {
 	s, at := &d.Spec, field.NewPath("spec")
-	errs := check.CSIDriverName(d.Name, field.NewPath("name"))
+	var errs field.ErrorList
 	for _, f := range []struct {
 		field *bool
 		name  string
@@ -132,7 +134,7 @@ func validateCSIDriver(d *storagev1.CSIDriver) field.ErrorList {
 	errs = append(errs, validateTokenRequests(s.TokenRequests, at.Child("tokenRequests"))...)
 	for _, m := range s.VolumeLifecycleModes {
 		errs = append(errs, check.OneOf(m, []storagev1.VolumeLifecycleMode{
-			storagev1.VolumeLifecycleEphemeral, storagev1.VolumeLifecyclePersistent,
+			storagev1.VolumeLifecyclePersistent, storagev1.VolumeLifecycleEphemeral,
 		}, at.Child("volumeLifecycleModes"))...)
 	}
 	if s.SELinuxMount == nil {
@@ -142,9 +144,19 @@ func validateCSIDriver(d *storagev1.CSIDriver) field.ErrorList {
 		errs = append(errs, field.Invalid(at.Child("nodeAllocatableUpdatePeriodSeconds"), *n, "must be greater than or equal to 10 seconds"))
 	}
 	if b := s.ServiceAccountTokenInSecrets; b != nil && len(s.TokenRequests) == 0 {
-		errs = append(errs, field.Invalid(at.Child("serviceAccountTokenInSecrets"), *b, "must be unset when tokenRequests is empty"))
+		errs = append(errs, field.Invalid(at.Child("serviceAccountTokenInSecrets"), *b, "serviceAccountTokenInSecrets is set but no tokenRequests are specified"))
 	}
 	return errs
+}
+
+// csiDriverWarnings: who begins to ask for tokens should get them where they are
+// not logged.
+func csiDriverWarnings(d, old *storagev1.CSIDriver) []string {
+	asks := len(d.Spec.TokenRequests) > 0 && (old == nil || !check.Equal(d.Spec.TokenRequests, old.Spec.TokenRequests))
+	if !asks || d.Spec.ServiceAccountTokenInSecrets != nil {
+		return nil
+	}
+	return []string{"spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes"}
 }
 
 func validateTokenRequests(rs []storagev1.TokenRequest, at *field.Path) field.ErrorList {

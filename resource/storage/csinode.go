@@ -8,7 +8,6 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"proa/resource"
@@ -80,7 +79,7 @@ func validateTopologyKeys(keys []string, at *field.Path) field.ErrorList {
 			errs = append(errs, field.Duplicate(at, k))
 		}
 		seen[k] = true
-		errs = append(errs, check.Messages(validation.IsQualifiedName(k), keys, at)...)
+		errs = append(errs, check.QualifiedName(k, at)...)
 	}
 	return errs
 }
@@ -97,7 +96,7 @@ func validateCSINodeUpdate(n, old *storagev1.CSINode) field.ErrorList {
 			}
 			was.Allocatable = is.Allocatable
 			if !check.Equal(was, is) {
-				errs = append(errs, field.Invalid(field.NewPath("CSINodeDriver"), check.GoForm{Value: is}, "field is immutable"))
+				errs = append(errs, field.Invalid(field.NewPath("spec", "drivers"), check.GoForm{Value: is}, "field is immutable"))
 			}
 		}
 	}

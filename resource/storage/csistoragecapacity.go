@@ -56,8 +56,5 @@ func validateCapacity(c *storagev1.CSIStorageCapacity, lax bool) field.ErrorList
 	if c.Capacity != nil {
 		errs = append(errs, check.QuantityNonNegative(*c.Capacity, field.NewPath("capacity"))...)
 	}
-	if c.MaximumVolumeSize != nil {
-		errs = append(errs, check.QuantityNonNegative(*c.MaximumVolumeSize, field.NewPath("maximumVolumeSize"))...)
-	}
 	return errs
 }

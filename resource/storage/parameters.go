@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"proa/resource/check"
@@ -22,7 +21,7 @@ func validateProvisioner(name string, at *field.Path) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(at, name)}
 	}
-	return check.Messages(validation.IsQualifiedName(strings.ToLower(name)), name, at)
+	return check.QualifiedName(strings.ToLower(name), at)
 }
 
 func validateParameters(params map[string]string, optional bool, at *field.Path) field.ErrorList {

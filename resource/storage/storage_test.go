@@ -25,13 +25,17 @@ allowedTopologies:
 - matchLabelExpressions: [{key: zone, values: [a, b]}]
 - matchLabelExpressions: [{key: zone, values: [b, a]}]
 `, Want: []string{`allowedTopologies[1].matchLabelExpressions: Duplicate value: ""`}},
+		rt.Verdict{Name: "empty topologies", Patch: `allowedTopologies: [{matchLabelExpressions: [{key: zone}]}, {}]`, Want: []string{
+			"allowedTopologies[0].matchLabelExpressions[0].values: Required value",
+			`allowedTopologies[1].matchLabelExpressions: Duplicate value: ""`,
+		}},
 	)
 	rt.UpdateVerdicts(t, StorageClass(), base,
 		rt.Verdict{Name: "expansion", Patch: `allowVolumeExpansion: true`},
 		rt.Verdict{Name: "rest", Patch: `{parameters: {a: b}, provisioner: x, reclaimPolicy: Retain, volumeBindingMode: WaitForFirstConsumer}`, Want: []string{
-			"parameters: Forbidden: updates to parameters are forbidden.",
-			"provisioner: Forbidden: updates to provisioner are forbidden.",
-			"reclaimPolicy: Forbidden: updates to reclaimPolicy are forbidden.",
+			`parameters: Invalid value: {"a":"b"}: field is immutable`,
+			`provisioner: Invalid value: "x": field is immutable`,
+			`reclaimPolicy: Invalid value: "Retain": field is immutable`,
 			`volumeBindingMode: Invalid value: "WaitForFirstConsumer": field is immutable`,
 		}},
 	)
@@ -48,7 +52,10 @@ func TestVolumeAttributesClass(t *testing.T) {
 		rt.Verdict{Name: "no parameters", Patch: `parameters: null`, Want: []string{"parameters: Required value: must contain at least one key/value pair"}},
 	)
 	rt.UpdateVerdicts(t, VolumeAttributesClass(), base,
-		rt.Verdict{Name: "driver", Patch: `driverName: other`, Want: []string{`driverName: Invalid value: "other": field is immutable`}})
+		rt.Verdict{Name: "driver", Patch: `{driverName: other, parameters: {iops: "2"}}`, Want: []string{
+			"driverName: Forbidden: updates to driverName are forbidden.",
+			"parameters: Forbidden: updates to parameters are forbidden.",
+		}})
 	rt.Columns(t, VolumeAttributesClass(), "Name", "DriverName", "Age")
 }
 
@@ -70,7 +77,7 @@ func TestVolumeAttachment(t *testing.T) {
 	rt.SubresourceVerdicts(t, VolumeAttachment(), "status", base,
 		rt.Verdict{Name: "attached", Patch: `{spec: {nodeName: n2}, status: {attached: true, attachmentMetadata: {a: b}}}`},
 		rt.Verdict{Name: "talkative", Patch: `status: {attachError: {message: ` + strings.Repeat("x", 1025) + `}}`, Want: []string{
-			"status.attachError.message: Too long: may not be more than 1024 bytes",
+			"status.attachError.message: Too long: may not be more than 262144 bytes",
 		}},
 	)
 	rt.Columns(t, VolumeAttachment(), "Name", "Attacher", "PV", "Node", "Attached", "Age")
@@ -89,8 +96,12 @@ func TestCSIDriver(t *testing.T) {
 		}},
 		rt.Verdict{Name: "values", Patch: `spec: {fsGroupPolicy: X, volumeLifecycleModes: [Z]}`, Want: []string{
 			`spec.fsGroupPolicy: Unsupported value: "X": supported values: "File", "None", "ReadWriteOnceWithFSType"`,
-			`spec.volumeLifecycleModes: Unsupported value: "Z": supported values: "Ephemeral", "Persistent"`,
+			`spec.volumeLifecycleModes: Unsupported value: "Z": supported values: "Persistent", "Ephemeral"`,
 		}},
+		rt.Verdict{Name: "secrets without tokens", Patch: `spec: {serviceAccountTokenInSecrets: true}`, Want: []string{
+			"spec.serviceAccountTokenInSecrets: Invalid value: true: serviceAccountTokenInSecrets is set but no tokenRequests are specified",
+		}},
+		rt.Verdict{Name: "long name", Patch: `metadata: {name: ` + strings.Repeat("x", 64) + `}`},
 	)
 	rt.UpdateVerdicts(t, CSIDriver(), base,
 		rt.Verdict{Name: "mutable", Patch: `spec: {podInfoOnMount: true, storageCapacity: true, fsGroupPolicy: File, requiresRepublish: true}`},
@@ -119,7 +130,7 @@ func TestCSINode(t *testing.T) {
 		rt.Verdict{Name: "count", Patch: `spec: {drivers: [{name: d.example.com, nodeID: n, topologyKeys: [zone], allocatable: {count: 5}}]}`},
 		rt.Verdict{Name: "removed", Patch: `spec: {drivers: []}`},
 		rt.Verdict{Name: "other id", Patch: `spec: {drivers: [{name: d.example.com, nodeID: m, topologyKeys: [zone]}]}`, Want: []string{
-			`CSINodeDriver: Invalid value: {"Name":"d.example.com","NodeID":"m","TopologyKeys":["zone"],"Allocatable":null}: field is immutable`,
+			`spec.drivers: Invalid value: {"Name":"d.example.com","NodeID":"m","TopologyKeys":["zone"],"Allocatable":null}: field is immutable`,
 		}},
 	)
 	rt.Columns(t, CSINode(), "Name", "Drivers", "Age")
@@ -131,7 +142,7 @@ func TestCSIStorageCapacity(t *testing.T) {
 	const base = `{metadata: {name: a}, storageClassName: fast, capacity: 1Gi}`
 	rt.Verdicts(t, CSIStorageCapacity(), base,
 		rt.Verdict{Name: "good"},
-		rt.Verdict{Name: "negative", Patch: `capacity: "-1"`, Want: []string{`capacity: Invalid value: "-1": must be greater than or equal to 0`}},
+		rt.Verdict{Name: "negative", Patch: `{capacity: "-1", maximumVolumeSize: "-1"}`, Want: []string{`capacity: Invalid value: "-1": must be greater than or equal to 0`}},
 	)
 	rt.UpdateVerdicts(t, CSIStorageCapacity(), base, rt.Verdict{Name: "class", Patch: `storageClassName: slow`, Want: []string{
 		`storageClassName: Invalid value: "slow": field is immutable`,

@@ -79,7 +79,11 @@ func validateStorageClass(c *storagev1.StorageClass) field.ErrorList {
 	at := field.NewPath("allowedTopologies")
 	for i := range c.AllowedTopologies {
 		t := &c.AllowedTopologies[i]
-		errs = append(errs, check.TopologySelectorTerm(t, at)...)
+		errs = append(errs, check.TopologySelectorTerm(t, at.Index(i))...)
+		if len(t.MatchLabelExpressions) == 0 {
+			// A term that says nothing is told as one that was said before.
+			errs = append(errs, field.Duplicate(at.Index(i).Child("matchLabelExpressions"), ""))
+		}
 		for k := range c.AllowedTopologies[:i] {
 			if sameTerm(t, &c.AllowedTopologies[k]) {
 				errs = append(errs, field.Duplicate(at.Index(i).Child("matchLabelExpressions"), ""))
@@ -124,17 +128,8 @@ func sameTerm(a, b *corev1.TopologySelectorTerm) bool {
 // it says it for ever.
 func validateStorageClassUpdate(c, old *storagev1.StorageClass) field.ErrorList {
 	errs := validateStorageClass(c)
-	forbid := func(name string) {
-		errs = append(errs, field.Forbidden(field.NewPath(name), "updates to "+name+" are forbidden."))
-	}
-	if !check.Equal(c.Parameters, old.Parameters) {
-		forbid("parameters")
-	}
-	if c.Provisioner != old.Provisioner {
-		forbid("provisioner")
-	}
-	if !ptr.Equal(c.ReclaimPolicy, old.ReclaimPolicy) {
-		forbid("reclaimPolicy")
-	}
+	errs = append(errs, check.Unchanged(c.Parameters, old.Parameters, field.NewPath("parameters"))...)
+	errs = append(errs, check.Unchanged(c.Provisioner, old.Provisioner, field.NewPath("provisioner"))...)
+	errs = append(errs, check.Unchanged(c.ReclaimPolicy, old.ReclaimPolicy, field.NewPath("reclaimPolicy"))...)
 	return append(errs, check.Unchanged(c.VolumeBindingMode, old.VolumeBindingMode, field.NewPath("volumeBindingMode"))...)
 }

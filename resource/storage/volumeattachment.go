@@ -1,14 +1,14 @@
 package storage
 
 import (
-	"maps"
-	"slices"
+	"math"
 	"time"
 
 	storagev1 "k8s.io/api/storage/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
@@ -43,7 +43,7 @@ func VolumeAttachment() *resource.Definition {
 		PrepareUpdate: func(_ *resource.Request, a, old *storagev1.VolumeAttachment) {
 			a.Status = *old.Status.DeepCopy()
 		},
-		Validate:       validateVolumeAttachmentCreate,
+		Validate:       validateVolumeAttachment,
 		ValidateUpdate: validateVolumeAttachmentUpdate,
 		Updates: map[string]resource.Update[*storagev1.VolumeAttachment]{
 			"status": {
@@ -71,11 +71,14 @@ func VolumeAttachment() *resource.Definition {
 	}.Define()
 }
 
-// validateVolumeAttachmentCreate is stricter about names than what is stored
-// already may have been.
-func validateVolumeAttachmentCreate(a *storagev1.VolumeAttachment) field.ErrorList {
-	errs := validateVolumeAttachment(a)
-	errs = append(errs, check.CSIDriverName(a.Spec.Attacher, field.NewPath("spec.attacher"))...)
+func validateVolumeAttachment(a *storagev1.VolumeAttachment) field.ErrorList {
+	spec, status := field.NewPath("spec"), field.NewPath("status")
+	errs := check.CSIDriverName(a.Spec.Attacher, spec.Child("attacher"))
+	errs = append(errs, validateSource(&a.Spec.Source, spec.Child("source"))...)
+	errs = append(errs, check.NodeName(a.Spec.NodeName, spec.Child("nodeName"))...)
+	errs = append(errs, validateAttachmentMetadata(a.Status.AttachmentMetadata, status.Child("attachmentMetadata"))...)
+	errs = append(errs, validateVolumeError(a.Status.AttachError, status.Child("attachError"))...)
+	errs = append(errs, validateVolumeError(a.Status.DetachError, status.Child("detachError"))...)
 	if pv := a.Spec.Source.PersistentVolumeName; pv != nil {
 		errs = append(errs, check.Messages(apivalidation.NameIsDNSSubdomain(*pv, false), *pv, field.NewPath("spec.source.persistentVolumeName"))...)
 	}
@@ -90,19 +93,6 @@ func validateVolumeAttachmentUpdate(a, old *storagev1.VolumeAttachment) field.Er
 		errs = append(errs, field.Invalid(field.NewPath("spec"), check.GoForm{Value: a.Spec}, "field is immutable"))
 	}
 	return errs
-}
-
-func validateVolumeAttachment(a *storagev1.VolumeAttachment) field.ErrorList {
-	spec, status := field.NewPath("spec"), field.NewPath("status")
-	var errs field.ErrorList
-	if a.Spec.Attacher == "" {
-		errs = append(errs, field.Required(spec.Child("attacher"), ""))
-	}
-	errs = append(errs, validateSource(&a.Spec.Source, spec.Child("source"))...)
-	errs = append(errs, check.NodeName(a.Spec.NodeName, spec.Child("nodeName"))...)
-	errs = append(errs, validateAttachmentMetadata(a.Status.AttachmentMetadata, status.Child("attachmentMetadata"))...)
-	errs = append(errs, validateVolumeError(a.Status.AttachError, status.Child("attachError"))...)
-	return append(errs, validateVolumeError(a.Status.DetachError, status.Child("detachError"))...)
 }
 
 func validateSource(s *storagev1.VolumeAttachmentSource, at *field.Path) field.ErrorList {
@@ -121,18 +111,14 @@ func validateSource(s *storagev1.VolumeAttachmentSource, at *field.Path) field.E
 }
 
 func validateAttachmentMetadata(m map[string]string, at *field.Path) field.ErrorList {
-	var errs field.ErrorList
 	size := 0
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		if k == "" {
-			errs = append(errs, field.Invalid(at, k, "field can not be empty."))
-		}
-		size += len(k) + len(m[k])
+	for k, v := range m {
+		size += len(k) + len(v)
 	}
 	if size > maxAttachmentMetadata {
-		errs = append(errs, field.TooLong(at, "" /* not shown */, maxAttachmentMetadata))
+		return field.ErrorList{field.TooLong(at, "" /* not shown */, maxAttachmentMetadata)}
 	}
-	return errs
+	return nil
 }
 
 func validateVolumeError(e *storagev1.VolumeError, at *field.Path) field.ErrorList {
@@ -141,10 +127,11 @@ func validateVolumeError(e *storagev1.VolumeError, at *field.Path) field.ErrorLi
 	}
 	var errs field.ErrorList
 	if len(e.Message) > maxVolumeErrorMessage {
-		errs = append(errs, field.TooLong(at.Child("message"), "" /* not shown */, maxVolumeErrorMessage))
+		// The message names the other limit, as it always did.
+		errs = append(errs, field.TooLong(at.Child("message"), "" /* not shown */, maxAttachmentMetadata))
 	}
-	if c := e.ErrorCode; c != nil {
-		errs = append(errs, check.NonNegative(int64(*c), at.Child("errorCode"))...)
+	if c := e.ErrorCode; c != nil && *c < 0 {
+		errs = append(errs, field.Invalid(at.Child("errorCode"), *c, validation.InclusiveRangeError(0, math.MaxInt32)))
 	}
 	return errs
 }

@@ -28,9 +28,14 @@ func VolumeAttributesClass() *resource.Definition {
 		ValidateName:  apivalidation.NameIsDNSSubdomain,
 		Validate:      validateVolumeAttributesClass,
 		ValidateUpdate: func(c, old *storagev1.VolumeAttributesClass) field.ErrorList {
-			errs := validateVolumeAttributesClass(c)
-			errs = append(errs, check.Unchanged(c.DriverName, old.DriverName, field.NewPath("driverName"))...)
-			return append(errs, check.Unchanged(c.Parameters, old.Parameters, field.NewPath("parameters"))...)
+			var errs field.ErrorList
+			if c.DriverName != old.DriverName {
+				errs = append(errs, field.Forbidden(field.NewPath("driverName"), "updates to driverName are forbidden."))
+			}
+			if !check.Equal(c.Parameters, old.Parameters) {
+				errs = append(errs, field.Forbidden(field.NewPath("parameters"), "updates to parameters are forbidden."))
+			}
+			return append(errs, validateVolumeAttributesClass(c)...)
 		},
 		Columns: []metav1.TableColumnDefinition{
 			columns.Name(),
