@@ -30,7 +30,8 @@ func RuntimeClass() *resource.Definition {
 		ValidateName:           apivalidation.NameIsDNSSubdomain,
 		Validate:               validateRuntimeClass,
 		ValidateUpdate: func(c, old *nodev1.RuntimeClass) field.ErrorList {
-			return check.Unchanged(c.Handler, old.Handler, field.NewPath("handler"))
+			errs := validateRuntimeClass(c)
+			return append(errs, check.Unchanged(c.Handler, old.Handler, field.NewPath("handler"))...)
 		},
 		Columns: []metav1.TableColumnDefinition{
 			columns.Name(),
@@ -44,10 +45,15 @@ func RuntimeClass() *resource.Definition {
 }
 
 func validateRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
-	errs := check.Label(c.Handler, field.NewPath("handler"))
+	var errs field.ErrorList
+	if at := field.NewPath("handler"); c.Handler == "" {
+		errs = append(errs, field.Required(at, ""))
+	} else {
+		errs = append(errs, check.Label(c.Handler, at)...)
+	}
 	if c.Overhead != nil {
 		errs = append(errs, check.Requirements(&corev1.ResourceRequirements{Limits: c.Overhead.PodFixed},
-			check.ContainerResourceName, false, field.NewPath("overhead", "podFixed"))...)
+			check.ContainerResourceName, false, field.NewPath("overhead"))...)
 	}
 	if s := c.Scheduling; s != nil {
 		at := field.NewPath("scheduling")
