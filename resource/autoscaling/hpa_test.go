@@ -23,7 +23,7 @@ func TestHorizontalPodAutoscaler(t *testing.T) {
 		rt.Verdict{Name: "defaulted"},
 		rt.Verdict{Name: "numbers", Patch: `spec: {minReplicas: 0, maxReplicas: -1}`, Want: []string{
 			"spec.minReplicas: Invalid value: 0: must be greater than or equal to 1",
-			"spec.maxReplicas: Invalid value: -1: must be greater than 0",
+			"spec.maxReplicas: Invalid value: -1: must be greater than or equal to 1",
 			"spec.maxReplicas: Invalid value: -1: must be greater than or equal to `minReplicas`",
 			"spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas",
 		}},
@@ -31,6 +31,23 @@ func TestHorizontalPodAutoscaler(t *testing.T) {
 			"spec.scaleTargetRef.kind: Required value",
 			`spec.scaleTargetRef.name: Invalid value: "a/b": may not contain '/'`,
 			`spec.scaleTargetRef.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c`,
+		}},
+		rt.Verdict{Name: "no maximum", Patch: `spec: {maxReplicas: 0, minReplicas: null}`, Want: []string{
+			"spec.maxReplicas: Required value: must be set and greater than 0",
+			"spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`",
+		}},
+		rt.Verdict{Name: "no group", Patch: `spec: {scaleTargetRef: {apiVersion: v1}}`, Want: []string{
+			`spec.scaleTargetRef.apiVersion: Invalid value: "v1": apiVersion must specify API group`,
+		}},
+		rt.Verdict{Name: "replication controller", Patch: `spec: {scaleTargetRef: {apiVersion: v1, kind: ReplicationController}}`},
+		rt.Verdict{Name: "container", Patch: `spec: {metrics: [{type: ContainerResource, containerResource: {name: luck, container: A, target: {type: Utilization, averageUtilization: 50}}}]}`, Want: []string{
+			`spec.metrics[0].containerResource.name: Invalid value: "luck": must be a standard resource type or fully qualified`,
+			`spec.metrics[0].containerResource.name: Invalid value: "luck": must be a standard resource for containers`,
+			`spec.metrics[0].containerResource.container: Invalid value: "A": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
+		}},
+		rt.Verdict{Name: "described object", Patch: `spec: {metrics: [{type: Object, object: {describedObject: {kind: Service, name: a, apiVersion: v1}, metric: {name: x}, target: {type: Value, value: "1"}}}]}`},
+		rt.Verdict{Name: "negative pods", Patch: `spec: {metrics: [{type: Pods, pods: {metric: {name: x}, target: {type: AverageValue, averageValue: "-1"}}}]}`, Want: []string{
+			`spec.metrics[0].pods.target.averageValue: Invalid value: "-1": must be positive`,
 		}},
 		rt.Verdict{Name: "empty metric", Patch: `spec: {metrics: [{type: Resource}]}`, Want: []string{
 			"spec.metrics[0].resource: Required value: must populate information for the given metric source",
@@ -49,6 +66,16 @@ func TestHorizontalPodAutoscaler(t *testing.T) {
 			`spec.behavior.scaleDown.selectPolicy: Unsupported value: "Any": supported values: "Disabled", "Max", "Min"`,
 			"spec.behavior.scaleDown.policies[0].value: Invalid value: 0: must be greater than zero",
 			"spec.behavior.scaleDown.policies[0].periodSeconds: Invalid value: 1801: must be less than or equal to 1800",
+		}},
+	)
+	const groupless = `
+metadata: {name: web}
+spec: {scaleTargetRef: {kind: Deployment, name: web, apiVersion: v1}, maxReplicas: 10}
+`
+	rt.UpdateVerdicts(t, d, groupless,
+		rt.Verdict{Name: "kept version", Patch: `spec: {maxReplicas: 5}`},
+		rt.Verdict{Name: "kept version of another kind", Patch: `spec: {scaleTargetRef: {kind: Other}}`, Want: []string{
+			`spec.scaleTargetRef.apiVersion: Invalid value: "v1": apiVersion must specify API group`,
 		}},
 	)
 	rt.Columns(t, d, "Name", "Reference", "Targets", "MinPods", "MaxPods", "Replicas", "Age")

@@ -1,10 +1,12 @@
 package autoscaling
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -32,15 +34,17 @@ func validateHPA(h, old *hpa) field.ErrorList {
 	if n := s.MinReplicas; n != nil && *n < lowest {
 		errs = append(errs, field.Invalid(at.Child("minReplicas"), *n, fmt.Sprintf("must be greater than or equal to %d", lowest)))
 	}
-	if s.MaxReplicas < 1 {
-		errs = append(errs, field.Invalid(at.Child("maxReplicas"), s.MaxReplicas, "must be greater than 0"))
+	switch most := at.Child("maxReplicas"); {
+	case s.MaxReplicas == 0:
+		errs = append(errs, field.Required(most, "must be set and greater than 0"))
+	case s.MaxReplicas < 0:
+		errs = append(errs, field.Invalid(most, s.MaxReplicas, "must be greater than or equal to 1"))
 	}
 	if n := s.MinReplicas; n != nil && s.MaxReplicas < *n {
 		errs = append(errs, field.Invalid(at.Child("maxReplicas"), s.MaxReplicas, "must be greater than or equal to `minReplicas`"))
 	}
-	anyVersion := old != nil && old.Spec.ScaleTargetRef.APIVersion == s.ScaleTargetRef.APIVersion
-	errs = append(errs, validateTargetRef(&s.ScaleTargetRef, anyVersion, at.Child("scaleTargetRef"))...)
-	errs = append(errs, validateMetrics(s, at.Child("metrics"))...)
+	errs = append(errs, validateTargetRef(&s.ScaleTargetRef, scaledVersions(s, old), at.Child("scaleTargetRef"))...)
+	errs = append(errs, validateMetrics(s, describedVersions(old), at.Child("metrics"))...)
 	if b := s.Behavior; b != nil {
 		errs = append(errs, validateRules(b.ScaleUp, at.Child("behavior", "scaleUp"))...)
 		errs = append(errs, validateRules(b.ScaleDown, at.Child("behavior", "scaleDown"))...)
@@ -48,7 +52,55 @@ func validateHPA(h, old *hpa) field.ErrorList {
 	return errs
 }
 
-func validateTargetRef(r *autoscalingv2.CrossVersionObjectReference, anyVersion bool, at *field.Path) field.ErrorList {
+// versions says which apiVersion a reference may have.
+type versions int
+
+const (
+	ofGroups   versions = iota // of a named group
+	ofAnyGroup                 // of a named group or of the one without a name
+	ofAnything                 // any text
+)
+
+// scaledVersions: only replication controllers can be scaled in the group without
+// a name. What is stored already may refer to anything.
+func scaledVersions(s *autoscalingv2.HorizontalPodAutoscalerSpec, old *hpa) versions {
+	r := &s.ScaleTargetRef
+	switch {
+	case old != nil && old.Spec.ScaleTargetRef.APIVersion == r.APIVersion && old.Spec.ScaleTargetRef.Kind == r.Kind:
+		return ofAnything
+	case r.Kind == "ReplicationController":
+		return ofAnyGroup
+	}
+	return ofGroups
+}
+
+// describedVersions: an autoscaler with a metric of an object of no version may
+// keep it.
+func describedVersions(old *hpa) versions {
+	if old != nil {
+		for _, m := range old.Spec.Metrics {
+			if m.Type == autoscalingv2.ObjectMetricSourceType && m.Object != nil && ofAnyGroup.refuse(m.Object.DescribedObject.APIVersion) != nil {
+				return ofAnything
+			}
+		}
+	}
+	return ofAnyGroup
+}
+
+func (v versions) refuse(apiVersion string) error {
+	gv, err := schema.ParseGroupVersion(apiVersion)
+	switch {
+	case v == ofAnything:
+		return nil
+	case err != nil:
+		return err
+	case v == ofGroups && gv.Group == "":
+		return errors.New("apiVersion must specify API group")
+	}
+	return nil
+}
+
+func validateTargetRef(r *autoscalingv2.CrossVersionObjectReference, allowed versions, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, part := range []struct{ name, value string }{{"kind", r.Kind}, {"name", r.Name}} {
 		if part.value == "" {
@@ -57,18 +109,18 @@ func validateTargetRef(r *autoscalingv2.CrossVersionObjectReference, anyVersion 
 		}
 		errs = append(errs, check.Messages(path.IsValidPathSegmentName(part.value), part.value, at.Child(part.name))...)
 	}
-	if _, err := schema.ParseGroupVersion(r.APIVersion); err != nil && !anyVersion {
+	if err := allowed.refuse(r.APIVersion); err != nil {
 		errs = append(errs, field.Invalid(at.Child("apiVersion"), r.APIVersion, err.Error()))
 	}
 	return errs
 }
 
-func validateMetrics(s *autoscalingv2.HorizontalPodAutoscalerSpec, at *field.Path) field.ErrorList {
+func validateMetrics(s *autoscalingv2.HorizontalPodAutoscalerSpec, described versions, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	independent := false
 	for i := range s.Metrics {
 		m := &s.Metrics[i]
-		errs = append(errs, validateMetric(m, at.Index(i))...)
+		errs = append(errs, validateMetric(m, described, at.Index(i))...)
 		independent = independent || m.Type == autoscalingv2.ObjectMetricSourceType || m.Type == autoscalingv2.ExternalMetricSourceType
 	}
 	if ptr.Deref(s.MinReplicas, 1) == 0 && !independent {
@@ -87,9 +139,9 @@ type source struct {
 	validate func(at *field.Path) field.ErrorList
 }
 
-func sources(m *autoscalingv2.MetricSpec) []source {
+func sources(m *autoscalingv2.MetricSpec, described versions) []source {
 	return []source{
-		{"object", autoscalingv2.ObjectMetricSourceType, m.Object != nil, func(at *field.Path) field.ErrorList { return validateObject(m.Object, at) }},
+		{"object", autoscalingv2.ObjectMetricSourceType, m.Object != nil, func(at *field.Path) field.ErrorList { return validateObject(m.Object, described, at) }},
 		{"external", autoscalingv2.ExternalMetricSourceType, m.External != nil, func(at *field.Path) field.ErrorList { return validateExternal(m.External, at) }},
 		{"pods", autoscalingv2.PodsMetricSourceType, m.Pods != nil, func(at *field.Path) field.ErrorList { return validatePods(m.Pods, at) }},
 		{"resource", autoscalingv2.ResourceMetricSourceType, m.Resource != nil, func(at *field.Path) field.ErrorList {
@@ -101,7 +153,8 @@ func sources(m *autoscalingv2.MetricSpec) []source {
 	}
 }
 
-func validateMetric(m *autoscalingv2.MetricSpec, at *field.Path) field.ErrorList {
+func validateMetric(m *autoscalingv2.MetricSpec, described versions, at *field.Path) field.ErrorList {
+	all := sources(m, described)
 	var errs field.ErrorList
 	kinds := []autoscalingv2.MetricSourceType{
 		autoscalingv2.ContainerResourceMetricSourceType, autoscalingv2.ExternalMetricSourceType, autoscalingv2.ObjectMetricSourceType,
@@ -116,20 +169,20 @@ func validateMetric(m *autoscalingv2.MetricSpec, at *field.Path) field.ErrorList
 	// Only the first source given is looked into; further ones do not belong
 	// there at all.
 	given := 0
-	for _, s := range sources(m) {
+	for _, s := range all {
 		if s.given {
 			if given++; given == 1 {
 				errs = append(errs, s.validate(at.Child(s.name))...)
 			}
 		}
 	}
-	for _, s := range sources(m) {
+	for _, s := range all {
 		if s.kind == m.Type && !s.given {
 			errs = append(errs, field.Required(at.Child(s.name), "must populate information for the given metric source"))
 		}
 	}
 	if given != 1 {
-		for _, s := range sources(m) {
+		for _, s := range all {
 			if s.given && s.kind != m.Type {
 				errs = append(errs, field.Forbidden(at.Child(s.name), "must populate the given metric source only"))
 			}
@@ -138,8 +191,8 @@ func validateMetric(m *autoscalingv2.MetricSpec, at *field.Path) field.ErrorList
 	return errs
 }
 
-func validateObject(m *autoscalingv2.ObjectMetricSource, at *field.Path) field.ErrorList {
-	errs := validateTargetRef(&m.DescribedObject, false, at.Child("describedObject"))
+func validateObject(m *autoscalingv2.ObjectMetricSource, described versions, at *field.Path) field.ErrorList {
+	errs := validateTargetRef(&m.DescribedObject, described, at.Child("describedObject"))
 	errs = append(errs, validateIdentifier(&m.Metric, at.Child("metric"))...)
 	errs = append(errs, validateTarget(&m.Target, at.Child("target"))...)
 	if m.Target.Value == nil && m.Target.AverageValue == nil {
@@ -163,7 +216,7 @@ func validateExternal(m *autoscalingv2.ExternalMetricSource, at *field.Path) fie
 func validatePods(m *autoscalingv2.PodsMetricSource, at *field.Path) field.ErrorList {
 	errs := validateIdentifier(&m.Metric, at.Child("metric"))
 	errs = append(errs, validateTarget(&m.Target, at.Child("target"))...)
-	if a := m.Target.AverageValue; a == nil || a.Sign() != 1 {
+	if a := m.Target.AverageValue; a == nil {
 		errs = append(errs, field.Required(at.Child("target", "averageValue"), "must specify a positive target averageValue"))
 	}
 	return errs
@@ -176,8 +229,15 @@ func validateResource(name string, container *string, t *autoscalingv2.MetricTar
 	if name == "" {
 		errs = append(errs, field.Required(at.Child("name"), "must specify a resource name"))
 	}
-	if container != nil && *container == "" {
-		errs = append(errs, field.Required(at.Child("container"), "must specify a container"))
+	if container != nil {
+		if name != "" {
+			errs = append(errs, check.ContainerResourceName(corev1.ResourceName(name), at.Child("name"))...)
+		}
+		if *container == "" {
+			errs = append(errs, field.Required(at.Child("container"), "must specify a container"))
+		} else {
+			errs = append(errs, check.Label(*container, at.Child("container"))...)
+		}
 	}
 	errs = append(errs, validateTarget(t, at.Child("target"))...)
 	switch u, a := t.AverageUtilization, t.AverageValue; {
