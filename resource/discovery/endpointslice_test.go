@@ -37,15 +37,16 @@ func TestEndpointSlice(t *testing.T) {
 			`endpoints[0].addresses[0]: Invalid value: "010.0.0.1": must not have leading 0s`,
 		}},
 		rt.Verdict{Name: "other family", Patch: `endpoints: [{addresses: ["2001:db8::1"]}]`, Want: []string{
-			`endpoints[0].addresses[0]: Invalid value: "2001:db8::1": must be an IPv4 address`,
+			`endpoints[0].addresses: Invalid value: "2001:db8::1": must be an IPv4 address`,
 		}},
 		rt.Verdict{Name: "ports", Patch: `ports: [{name: UP}, {name: a, protocol: ICMP}, {name: a}]`, Want: []string{
 			`ports[0].name: Invalid value: "UP": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
 			`ports[1].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"`,
 			`ports[2].name: Duplicate value: "a"`,
 		}},
-		rt.Verdict{Name: "hints", Patch: `endpoints: [{addresses: [10.0.0.1], hints: {forZones: [{name: a}, {name: a}]}}]`, Want: []string{
+		rt.Verdict{Name: "hints", Patch: `endpoints: [{addresses: [10.0.0.1], hints: {forZones: [{name: a}, {name: a}, {name: a/b}]}}]`, Want: []string{
 			`endpoints[0].hints.forZones[1].name: Duplicate value: "a"`,
+			`endpoints[0].hints.forZones[2].name: Invalid value: "a/b": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`,
 		}},
 		rt.Verdict{Name: "too many addresses", Patch: `endpoints: [{addresses: [` + strings.Repeat("10.0.0.1, ", 101) + `]}]`, Want: []string{
 			"endpoints[0].addresses: Too many: 101: must have at most 100 items",

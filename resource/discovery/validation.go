@@ -23,18 +23,16 @@ const (
 	maxNodeHints      = 8
 )
 
-// validateEndpointSlice checks a slice. Addresses that stand in old too (nil at
-// creation) are accepted in the looser forms of earlier releases.
+// validateEndpointSlice checks a slice. Endpoints that are those of old (nil at
+// creation) are accepted as earlier releases accepted them.
 func validateEndpointSlice(s, old *discoveryv1.EndpointSlice) field.ErrorList {
-	var kept []string
-	if old != nil {
-		for i := range old.Endpoints {
-			kept = append(kept, old.Endpoints[i].Addresses...)
-		}
-	}
 	errs := validateAddressType(s.AddressType, field.NewPath("addressType"))
-	errs = append(errs, validateEndpoints(s.Endpoints, s.AddressType, kept, field.NewPath("endpoints"))...)
-	return append(errs, validatePorts(s.Ports, field.NewPath("ports"))...)
+	errs = append(errs, validatePorts(s.Ports, field.NewPath("ports"))...)
+	endpoints := validateEndpoints(s.Endpoints, s.AddressType, field.NewPath("endpoints"))
+	if len(endpoints) > 0 && old != nil && check.Equal(s.Endpoints, old.Endpoints) {
+		return errs
+	}
+	return append(errs, endpoints...)
 }
 
 func validateEndpointSliceUpdate(s, old *discoveryv1.EndpointSlice) field.ErrorList {
@@ -51,18 +49,18 @@ func validateAddressType(t discoveryv1.AddressType, at *field.Path) field.ErrorL
 	}, at)
 }
 
-func validateEndpoints(es []discoveryv1.Endpoint, t discoveryv1.AddressType, kept []string, at *field.Path) field.ErrorList {
+func validateEndpoints(es []discoveryv1.Endpoint, t discoveryv1.AddressType, at *field.Path) field.ErrorList {
 	if len(es) > maxEndpoints {
 		return field.ErrorList{field.TooMany(at, len(es), maxEndpoints)}
 	}
 	var errs field.ErrorList
 	for i := range es {
-		errs = append(errs, validateEndpoint(&es[i], t, kept, at.Index(i))...)
+		errs = append(errs, validateEndpoint(&es[i], t, at.Index(i))...)
 	}
 	return errs
 }
 
-func validateEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, kept []string, at *field.Path) field.ErrorList {
+func validateEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	addresses := at.Child("addresses")
 	switch n := len(e.Addresses); {
@@ -72,7 +70,7 @@ func validateEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, kept [
 		errs = append(errs, field.TooMany(addresses, n, maxAddresses))
 	}
 	for i, a := range e.Addresses {
-		errs = append(errs, validateAddress(a, t, kept, addresses.Index(i))...)
+		errs = append(errs, validateAddress(a, t, addresses, i)...)
 	}
 	if n := e.NodeName; n != nil {
 		errs = append(errs, check.Subdomain(*n, at.Child("nodeName"))...)
@@ -94,18 +92,19 @@ func validateEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, kept [
 // validateAddress also refuses the addresses of the node itself and of its
 // link, by which whoever may write slices could reach what listens there
 // (CVE-2021-25737).
-func validateAddress(a string, t discoveryv1.AddressType, kept []string, at *field.Path) field.ErrorList {
+func validateAddress(a string, t discoveryv1.AddressType, all *field.Path, i int) field.ErrorList {
+	at := all.Index(i)
 	switch t {
 	case discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6:
-		if errs := validation.IsValidIPForLegacyField(at, a, true, kept); len(errs) > 0 {
+		if errs := validation.IsValidIP(at, a); len(errs) > 0 {
 			return errs
 		}
 		var errs field.ErrorList
 		if t == discoveryv1.AddressTypeIPv4 && !netutils.IsIPv4String(a) {
-			errs = append(errs, field.Invalid(at, a, "must be an IPv4 address"))
+			errs = append(errs, field.Invalid(all, a, "must be an IPv4 address"))
 		}
 		if t == discoveryv1.AddressTypeIPv6 && !netutils.IsIPv6String(a) {
-			errs = append(errs, field.Invalid(at, a, "must be an IPv6 address"))
+			errs = append(errs, field.Invalid(all, a, "must be an IPv6 address"))
 		}
 		return append(errs, check.PlainIP(a, at)...)
 	case discoveryv1.AddressTypeFQDN:
@@ -127,7 +126,7 @@ func validateHints(h *discoveryv1.EndpointHints, at *field.Path) field.ErrorList
 			errs = append(errs, field.Duplicate(name, z.Name))
 		}
 		seen[z.Name] = true
-		errs = append(errs, check.QualifiedName(z.Name, name)...)
+		errs = append(errs, check.Messages(validation.IsValidLabelValue(z.Name), z.Name, name)...)
 	}
 	if n := len(h.ForNodes); n > maxNodeHints {
 		return append(errs, field.TooMany(nodes, n, maxNodeHints))
