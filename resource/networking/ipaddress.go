@@ -2,10 +2,10 @@ package networking
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -30,7 +30,8 @@ func IPAddress() *resource.Definition {
 		ValidateName:  canonicalIP,
 		Validate:      validateIPAddress,
 		ValidateUpdate: func(a, old *networkingv1.IPAddress) field.ErrorList {
-			return check.Unchanged(a.Spec.ParentRef, old.Spec.ParentRef, field.NewPath("spec").Child("parentRef"))
+			errs := validateIPAddress(a)
+			return append(errs, check.Unchanged(a.Spec.ParentRef, old.Spec.ParentRef, field.NewPath("spec").Child("parentRef"))...)
 		},
 		Spec: func(a *networkingv1.IPAddress) any { return &a.Spec },
 		Columns: []metav1.TableColumnDefinition{
@@ -76,8 +77,8 @@ func validateIPAddress(a *networkingv1.IPAddress) field.ErrorList {
 		switch {
 		case f.value == "" && f.required:
 			errs = append(errs, field.Required(at.Child(f.name), ""))
-		case f.value != "" && (f.value == "." || f.value == ".." || strings.ContainsAny(f.value, "/%")):
-			errs = append(errs, field.Invalid(at.Child(f.name), f.value, "may not contain '/' or '%', and may not be '.' or '..'"))
+		case f.value != "":
+			errs = append(errs, check.Messages(content.IsPathSegmentName(f.value), f.value, at.Child(f.name))...)
 		}
 	}
 	return errs

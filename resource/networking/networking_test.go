@@ -100,7 +100,7 @@ func TestNetworkPolicy(t *testing.T) {
 			"spec.ingress[0].ports[3].port: Invalid value: 0: must be between 1 and 65535, inclusive",
 		}},
 		rt.Verdict{Name: "types", Patch: `spec: {policyTypes: [Sideways]}`, Want: []string{
-			`spec.policyTypes[0]: Unsupported value: "Sideways": supported values: "Egress", "Ingress"`,
+			`spec.policyTypes[0]: Unsupported value: "Sideways": supported values: "Ingress", "Egress"`,
 		}},
 	)
 	rt.Columns(t, NetworkPolicy(), "Name", "Pod-Selector", "Age")

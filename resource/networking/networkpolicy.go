@@ -100,7 +100,7 @@ func validatePolicy(s, old *networkingv1.NetworkPolicySpec) field.ErrorList {
 		at := at.Child("egress").Index(i)
 		errs = append(errs, validateTraffic(s.Egress[i].Ports, s.Egress[i].To, "to", keep, at)...)
 	}
-	types := []networkingv1.PolicyType{networkingv1.PolicyTypeEgress, networkingv1.PolicyTypeIngress}
+	types := []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
 	if len(s.PolicyTypes) > len(types) {
 		return append(errs, field.Invalid(at.Child("policyTypes"), &s.PolicyTypes, "may not specify more than two policyTypes"))
 	}
@@ -124,7 +124,7 @@ func validateTraffic(ports []networkingv1.NetworkPolicyPort, peers []networkingv
 func validatePolicyPort(p *networkingv1.NetworkPolicyPort, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if p.Protocol != nil {
-		errs = append(errs, check.OneOf(*p.Protocol, []corev1.Protocol{corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP}, at.Child("protocol"))...)
+		errs = append(errs, check.OneOf(*p.Protocol, []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}, at.Child("protocol"))...)
 	}
 	end := at.Child("endPort")
 	switch {
