@@ -4,7 +4,7 @@ import (
 	"time"
 
 	policyv1 "k8s.io/api/policy/v1"
-	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,7 +27,8 @@ func PodDisruptionBudget() *resource.Definition {
 		RequireResourceVersion: true,
 		New:                    func() *policyv1.PodDisruptionBudget { return new(policyv1.PodDisruptionBudget) },
 		NewList:                func() runtime.Object { return new(policyv1.PodDisruptionBudgetList) },
-		ValidateName:           apivalidation.NameIsDNSSubdomain,
+		// Upstream has never asked for more than what fits into a URL.
+		ValidateName: path.ValidatePathSegmentName,
 		PrepareCreate: func(_ *resource.Request, b *policyv1.PodDisruptionBudget) {
 			b.Status = policyv1.PodDisruptionBudgetStatus{}
 		},

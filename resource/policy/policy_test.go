@@ -11,6 +11,7 @@ func TestPodDisruptionBudget(t *testing.T) {
 	const base = `{metadata: {name: web}, spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}}`
 	rt.Verdicts(t, PodDisruptionBudget(), base,
 		rt.Verdict{Name: "good"},
+		rt.Verdict{Name: "name", Patch: `metadata: {name: Any_Name}`},
 		rt.Verdict{Name: "limits", Patch: `spec: {minAvailable: -1}`, Want: []string{
 			"spec.minAvailable: Invalid value: -1: must be greater than or equal to 0",
 		}},
