@@ -25,7 +25,14 @@ func ResourceClaim() *resource.Definition {
 		New:          func() *resourcev1.ResourceClaim { return new(resourcev1.ResourceClaim) },
 		NewList:      func() runtime.Object { return new(resourcev1.ResourceClaimList) },
 		ValidateName: apivalidation.NameIsDNSSubdomain,
-		Default:      func(c *resourcev1.ResourceClaim) { defaultClaim(&c.Spec) },
+		Default: func(c *resourcev1.ResourceClaim) {
+			defaultClaim(&c.Spec)
+			if a := c.Status.Allocation; a != nil {
+				for i := range a.Devices.Results {
+					defaultTolerations(a.Devices.Results[i].Tolerations)
+				}
+			}
+		},
 		PrepareCreate: func(_ *resource.Request, c *resourcev1.ResourceClaim) {
 			c.Status = resourcev1.ResourceClaimStatus{}
 		},

@@ -50,6 +50,9 @@ spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu}}, {name: b
 		rt.Verdict{Name: "mode", Patch: `spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu, allocationMode: Some}}]}}`, Want: []string{
 			`spec.devices.requests[0].exactly.allocationMode: Unsupported value: "Some": supported values: "All", "ExactCount"`,
 		}},
+		rt.Verdict{Name: "tolerations", Patch: `spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu, tolerations: [{}, {operator: Some}]}}]}}`, Want: []string{
+			`spec.devices.requests[0].exactly.tolerations[1].operator: Unsupported value: "Some": supported values: "Equal", "Exists"`,
+		}},
 		rt.Verdict{Name: "references", Patch: `spec: {devices: {constraints: [{requests: [a/x, b/x, b/y, a/b/c, b], distinctAttribute: a.com/b}]}}`, Want: []string{
 			`spec.devices.constraints[0].requests[0]: Invalid value: "a/x": must be the name of a request in the claim or the name of a request and a subrequest separated by '/'`,
 			`spec.devices.constraints[0].requests[2]: Invalid value: "b/y": must be the name of a request in the claim or the name of a request and a subrequest separated by '/'`,

@@ -13,23 +13,34 @@ import (
 	"proa/resource/check"
 )
 
-// defaultClaim fills in how many devices a request is for.
+// defaultClaim fills in how many devices a request is for, and how taints are
+// compared.
 func defaultClaim(s *resourcev1.ResourceClaimSpec) {
-	one := func(mode *resourcev1.DeviceAllocationMode, count *int64) {
+	one := func(mode *resourcev1.DeviceAllocationMode, count *int64, tolerations []resourcev1.DeviceToleration) {
 		if *mode == "" {
 			*mode = resourcev1.DeviceAllocationModeExactCount
 		}
 		if *mode == resourcev1.DeviceAllocationModeExactCount && *count == 0 {
 			*count = 1
 		}
+		defaultTolerations(tolerations)
 	}
 	for i := range s.Devices.Requests {
 		r := &s.Devices.Requests[i]
 		if r.Exactly != nil {
-			one(&r.Exactly.AllocationMode, &r.Exactly.Count)
+			one(&r.Exactly.AllocationMode, &r.Exactly.Count, r.Exactly.Tolerations)
 		}
 		for j := range r.FirstAvailable {
-			one(&r.FirstAvailable[j].AllocationMode, &r.FirstAvailable[j].Count)
+			a := &r.FirstAvailable[j]
+			one(&a.AllocationMode, &a.Count, a.Tolerations)
+		}
+	}
+}
+
+func defaultTolerations(ts []resourcev1.DeviceToleration) {
+	for i := range ts {
+		if ts[i].Operator == "" {
+			ts[i].Operator = resourcev1.DeviceTolerationOpEqual
 		}
 	}
 }
