@@ -43,7 +43,6 @@ func CustomResourceDefinition() *resource.Definition {
 		PrepareUpdate: func(_ *resource.Request, d, old *apiextensionsv1.CustomResourceDefinition) {
 			d.Status = *old.Status.DeepCopy()
 			addStored(d)
-			dropObservedGeneration(d)
 		},
 		StoredAsJSON: true,
 		Finalizers:   resource.AnyFinalizers,
@@ -63,7 +62,6 @@ func CustomResourceDefinition() *resource.Definition {
 					// Not a copy: schemas are large, nothing writes to them after this, and
 					// the cache holds both states.
 					d.Spec = old.Spec
-					dropObservedGeneration(d)
 				},
 				ValidateUpdate: func(d, old *apiextensionsv1.CustomResourceDefinition) field.ErrorList {
 					return both(d, old, validation.ValidateUpdateCustomResourceDefinitionStatus)
@@ -89,15 +87,6 @@ func addStored(d *apiextensionsv1.CustomResourceDefinition) {
 		if v.Storage && !slices.Contains(d.Status.StoredVersions, v.Name) {
 			d.Status.StoredVersions = append(d.Status.StoredVersions, v.Name)
 		}
-	}
-}
-
-// dropObservedGeneration: the fields belong to a feature that is off by
-// default.
-func dropObservedGeneration(d *apiextensionsv1.CustomResourceDefinition) {
-	d.Status.ObservedGeneration = 0
-	for i := range d.Status.Conditions {
-		d.Status.Conditions[i].ObservedGeneration = 0
 	}
 }
 
