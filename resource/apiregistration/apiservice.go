@@ -91,7 +91,8 @@ const (
 
 func validate(s *APIService) field.ErrorList {
 	var errs field.ErrorList
-	if want := s.Spec.Version + "." + s.Spec.Group; s.Name != want {
+	// A name that cannot be one is refused for that.
+	if want := s.Spec.Version + "." + s.Spec.Group; s.Name != want && s.Name != "" && len(path.ValidatePathSegmentName(s.Name, false)) == 0 {
 		errs = append(errs, field.Invalid(field.NewPath("metadata", "name"), s.Name, fmt.Sprintf("must be `spec.version+\".\"+spec.group`: %q", want)))
 	}
 	at := field.NewPath("spec")
@@ -139,7 +140,7 @@ func validate(s *APIService) field.ErrorList {
 func validateStatus(s *APIService) field.ErrorList {
 	var errs field.ErrorList
 	for i, c := range s.Status.Conditions {
-		errs = append(errs, check.OneOf(c.Status, []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionTrue, metav1.ConditionUnknown},
+		errs = append(errs, check.OneOf(c.Status, []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown},
 			field.NewPath("status", "conditions").Index(i).Child("status"))...)
 	}
 	return errs

@@ -17,6 +17,7 @@ spec: {group: example.com, version: v1, groupPriorityMinimum: 100, versionPriori
 		rt.Verdict{Name: "name", Patch: `metadata: {name: v2.example.com}`, Want: []string{
 			"metadata.name: Invalid value: \"v2.example.com\": must be `spec.version+\".\"+spec.group`: \"v1.example.com\"",
 		}},
+		rt.Verdict{Name: "no name at all", Patch: `metadata: {name: a/b}`}, // refused as such, for all kinds alike
 		rt.Verdict{Name: "priorities", Patch: `spec: {groupPriorityMinimum: 20001, versionPriority: 0}`, Want: []string{
 			"spec.groupPriorityMinimum: Invalid value: 20001: must be positive and less than 20000",
 			"spec.versionPriority: Invalid value: 0: must be positive and less than 1000",
@@ -36,7 +37,7 @@ spec: {group: example.com, version: v1, groupPriorityMinimum: 100, versionPriori
 	)
 	rt.SubresourceVerdicts(t, APIServiceRow(), "status", base,
 		rt.Verdict{Name: "status", Patch: `{spec: {versionPriority: 0}, status: {conditions: [{type: Available, status: Maybe}]}}`, Want: []string{
-			`status.conditions[0].status: Unsupported value: "Maybe": supported values: "False", "True", "Unknown"`,
+			`status.conditions[0].status: Unsupported value: "Maybe": supported values: "True", "False", "Unknown"`,
 		}})
 	rt.Columns(t, APIServiceRow(), "Name", "Service", "Available", "Age")
 	rt.Cells(t, APIServiceRow(), base, "v1.example.com", "a/b", "Unknown", "60m")

@@ -212,7 +212,7 @@ func TestCertificate(t *testing.T) {
 		"nothing":       {nil, ""},
 		"one":           {good, ""},
 		"two with text": {slices.Concat([]byte("subject: a\n"), good, []byte("\nsubject: b\n"), good), ""},
-		"text only":     {[]byte("hello"), "must contain one or more CERTIFICATE PEM blocks"},
+		"text only":     {[]byte("hello"), "must contain at least one CERTIFICATE PEM block"},
 		"a key":         {pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY"}), `only CERTIFICATE PEM blocks are allowed, found "PRIVATE KEY"`},
 		"headers":       {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Headers: map[string]string{"a": "b"}}), "no PEM block headers are permitted"},
 		"empty":         {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE"}), "found CERTIFICATE PEM block containing 0 certificates"},

@@ -219,7 +219,7 @@ func validateCertificate(data []byte) error {
 		data = rest
 	}
 	if blocks == 0 {
-		return errors.New("must contain one or more CERTIFICATE PEM blocks")
+		return errors.New("must contain at least one CERTIFICATE PEM block")
 	}
 	return nil
 }
