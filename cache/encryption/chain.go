@@ -55,10 +55,10 @@ func (c chain) open(ctx context.Context, key string, stored []byte) (plain []byt
 		if err == nil {
 			return plain, stale || i > 0, nil
 		}
-		errs = append(errs, fmt.Errorf("%s does not open it: %w", m.name(), err))
+		errs = append(errs, fmt.Errorf("%s does not open it, which is another key, or the value is damaged: %w", m.name(), err))
 	}
 	if len(errs) > 0 {
-		return nil, false, fmt.Errorf("%w; bring back the key that it was encrypted with, or delete the object if that is lost", errors.Join(errs...))
+		return nil, false, fmt.Errorf("%w; bring back the key that it was encrypted with: without that the value is lost, and can only be removed from etcd itself", errors.Join(errs...))
 	}
 	return nil, false, unknown(stored)
 }

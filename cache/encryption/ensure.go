@@ -22,7 +22,7 @@ const header = `# How the objects of this cluster are encrypted in its store. Ke
 
 // Ensure makes the configuration of a new cluster where the file is not there:
 // Secrets are encrypted with secretbox and a new key, named after the day.
-// Values in the clear stay readable.
+// Values in the clear stay readable. One process at a time may call it for a file.
 func Ensure(path string, now time.Time) error {
 	if _, err := os.Lstat(path); err == nil {
 		return nil
@@ -71,7 +71,7 @@ func write(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer os.Remove(f.Name()) // where it has not got its name
 	if _, err = f.Write(data); err == nil {
 		err = f.Sync()
 	}
@@ -79,8 +79,7 @@ func write(path string, data []byte) error {
 		err = cerr
 	}
 	if err == nil {
-		// A link, and not a renaming: a file that somebody else made meanwhile stays.
-		err = os.Link(f.Name(), path)
+		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return err
