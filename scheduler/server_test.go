@@ -340,8 +340,6 @@ func TestFailedBindingIsRetried(t *testing.T) {
 	w.bound("p", "a")
 }
 
-// TestLeavesAlone: pods of another scheduler and pods behind a gate, until it
-// is opened.
 // door lets readers through while it is open.
 type door struct {
 	io.ReadCloser
@@ -417,6 +415,8 @@ func TestLostAnswerKeepsTheRoom(t *testing.T) {
 	w.bound("second", "n")
 }
 
+// TestLeavesAlone: pods of another scheduler and pods behind a gate, until it
+// is opened.
 func TestLeavesAlone(t *testing.T) {
 	w := newWorld(t)
 	w.node("a", 10)

@@ -57,8 +57,9 @@
 //   - A pod runs nothing before its rules are in place: the node agent waits in
 //     [Enforcer.Admit] before it starts the first container. The API does not know
 //     the pod's address then; the agent does. So a node that has not reached the
-//     API server since its start begins no pods but those on the host network;
-//     once it has, it goes on by what it knows when the API server is away.
+//     API server since its start begins no pods but those on the host network and
+//     static ones; once it has, it goes on by what it knows when the API server is
+//     away.
 //   - The rules outlive the process; the next one replaces the table in one
 //     transaction. [Cleanup] removes it.
 //

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"sigs.k8s.io/knftables"
+
+	"proa/node/pod"
 )
 
 // DefaultTable is the name of the nftables table, in the family inet.
@@ -50,6 +52,7 @@ type Enforcer struct {
 	// closed, and made anew, when that changes.
 	order, enforced uint64
 	synced          chan struct{}
+	known           bool          // the policies have been read once
 	failure         error         // of the last sync
 	unread          error         // the last of those by which something cannot be read
 	wake            chan struct{} // has room for one: there is something dirty
@@ -99,12 +102,19 @@ func newEnforcer(c Config, nft knftables.Interface) (*Enforcer, error) {
 	return e, err
 }
 
-// admissionPatience is how long a pod waits for its rules before it is told.
-const admissionPatience = 30 * time.Second
+const (
+	// admissionPatience is how long a pod waits for its rules before it is told.
+	admissionPatience = 30 * time.Second
+	// staticPatience is how long a static pod waits for the policies to be read.
+	staticPatience = 5 * time.Second
+)
 
 // Admit returns once the rules of a pod of this node are in place under the
 // addresses that it has got. Nothing of the pod may run before. An error says
 // that it may not run yet, and why; try again later.
+//
+// A static pod runs without the API server: where the policies have never been
+// read it is let in, and its rules follow.
 func (e *Enforcer) Admit(ctx context.Context, p *v1.Pod, ips []string) error {
 	if p.Spec.HostNetwork {
 		return nil
@@ -112,9 +122,15 @@ func (e *Enforcer) Admit(ctx context.Context, p *v1.Pod, ips []string) error {
 	order := e.admit(p, parse(ips))
 	timeout := time.NewTimer(admissionPatience)
 	defer timeout.Stop()
+	var alone <-chan time.Time
+	if pod.IsStatic(p) {
+		t := time.NewTimer(staticPatience)
+		defer t.Stop()
+		alone = t.C
+	}
 	for {
 		e.mu.Lock()
-		enforced, synced := e.enforced >= order, e.synced
+		enforced, synced, known := e.enforced >= order, e.synced, e.known
 		e.mu.Unlock()
 		if enforced {
 			return nil
@@ -123,6 +139,11 @@ func (e *Enforcer) Admit(ctx context.Context, p *v1.Pod, ips []string) error {
 		case <-synced:
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-alone:
+			if !known {
+				e.config.Log.Warn("a static pod starts though the cluster's network policies are not known; its rules follow", "pod", p.Namespace+"/"+p.Name)
+				return nil
+			}
 		case <-timeout.C:
 			return e.late()
 		}
@@ -193,6 +214,9 @@ func (e *Enforcer) Run(ctx context.Context) error {
 	if !e.source.start(ctx) {
 		return nil
 	}
+	e.mu.Lock()
+	e.known = true
+	e.mu.Unlock()
 	pause := time.Duration(0)
 	for {
 		order, err := e.sync(ctx)

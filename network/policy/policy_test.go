@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"proa/apiserver/apitest"
+	"proa/node/pod"
 )
 
 // kernel is a fake one that tells of each transaction, and refuses them while it
@@ -211,9 +212,7 @@ func TestPeers(t *testing.T) {
 	})
 	n.admitted(n.pod("web", "here", nil), "10.42.0.3")
 	client := n.pod("client", "there", nil)
-	if n.passes("forward", "10.42.1.2", "10.42.0.3") {
-		t.Error("a pod that is not known passes")
-	}
+	n.until(false, "10.42.1.2", "10.42.0.3") // whom nobody knows yet
 	n.status(client, v1.PodRunning, "10.42.1.2")
 	n.until(true, "10.42.1.2", "10.42.0.3")
 	n.status(client, v1.PodSucceeded, "10.42.1.2")
@@ -237,6 +236,7 @@ func TestDNS(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.admitted(n.pod("web", "here", nil), "10.42.0.3")
+	n.until(false, "10.42.0.3", outside)
 	n.until(true, "10.42.0.3", "10.43.0.10")
 	if !n.passes("input", "10.42.0.3", "10.43.0.10") || n.passes("input", "10.42.0.3", "192.0.2.1") {
 		t.Error("of its node an isolated pod reaches more, or less, than its DNS")
@@ -252,6 +252,7 @@ func TestStaticPod(t *testing.T) {
 	static := mirror.DeepCopy()
 	static.UID = "hash"
 	n.admitted(static, "10.42.0.3")
+	n.until(false, outside, "10.42.0.3")
 	n.delete(mirror)
 	web := n.pod("web", "here", nil)
 	n.admitted(web, "10.42.0.4")
@@ -313,6 +314,12 @@ func TestAdmitIsLate(t *testing.T) {
 		err = e.Admit(ctx, p, []string{"10.42.0.3"})
 		if err == nil || !strings.Contains(err.Error(), "no rule allows it") || time.Since(start) != admissionPatience {
 			t.Errorf("after %v the pod is told %v", time.Since(start), err)
+		}
+		// A static pod does not depend on the API server.
+		p.Annotations = map[string]string{pod.SourceAnnotation: "file"}
+		start = time.Now()
+		if err := e.Admit(ctx, p, []string{"10.42.0.3"}); err != nil || time.Since(start) != staticPatience {
+			t.Errorf("after %v the static pod is told %v", time.Since(start), err)
 		}
 		cancel()
 		if err := <-ended; err != nil {
