@@ -8,12 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // Lab is a node with two pods on a bridge and a client outside, each in a
@@ -66,7 +69,41 @@ func New(t *testing.T) *Lab {
 	// A route for cluster IPs, as every node has by default.
 	l.Node.Run("ip route add default via 192.0.2.2")
 	l.Node.Run("ip route add default via 2001:db8::2")
+	for _, s := range []Space{l.Client, l.Node, l.A, l.B} {
+		s.settle()
+	}
 	return l
+}
+
+// settle waits until the addresses of a namespace can be used, which the kernel
+// lets be only after it has noticed that the link is up.
+func (s Space) settle() {
+	s.t.Helper()
+	changes, done := make(chan netlink.AddrUpdate, 16), make(chan struct{})
+	defer close(done)
+	if err := netlink.AddrSubscribeAt(s.ns, changes, done); err != nil {
+		s.t.Fatal(err)
+	}
+	at, err := netlink.NewHandleAt(s.ns)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer at.Close()
+	timeout := time.After(Patience)
+	for {
+		all, err := at.AddrList(nil, netlink.FAMILY_V6)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if !slices.ContainsFunc(all, func(a netlink.Addr) bool { return a.Flags&unix.IFA_F_TENTATIVE != 0 }) {
+			return
+		}
+		select {
+		case <-changes:
+		case <-timeout:
+			s.t.Fatalf("addresses in %s cannot be used: %v", s.name, all)
+		}
+	}
 }
 
 func newSpace(t *testing.T, name string) Space {
@@ -80,6 +117,7 @@ func newSpace(t *testing.T, name string) Space {
 	}
 	t.Cleanup(func() { ns.Close() })
 	s.ns = ns
+	s.Run("sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0") // nobody else has its addresses
 	s.Run("ip link set lo up")
 	return s
 }

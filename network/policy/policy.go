@@ -42,7 +42,6 @@ type Config struct {
 type Enforcer struct {
 	config Config
 	source *source
-	nft    knftables.Interface
 
 	mu       sync.Mutex
 	dirty    dirty
@@ -93,7 +92,7 @@ func New(c Config) (*Enforcer, error) {
 
 func newEnforcer(c Config, nft knftables.Interface) (*Enforcer, error) {
 	e := &Enforcer{
-		config: c, nft: nft, dirty: newDirty(), state: newState(newTable(nft, c.Bridge)),
+		config: c, dirty: newDirty(), state: newState(newTable(nft, c.Bridge)),
 		admitted: map[types.NamespacedName]*admission{}, holders: map[netip.Addr]types.NamespacedName{},
 		wake: make(chan struct{}, 1), synced: make(chan struct{}),
 	}

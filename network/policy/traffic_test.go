@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -93,10 +94,22 @@ func (l *lab) apply() {
 // silence is how long nothing must come back.
 const silence = 400 * time.Millisecond
 
+// forget has the node forget all connections. One over UDP has no end, and the
+// next one may by chance have the same ports.
+func (l *lab) forget() {
+	l.T.Helper()
+	l.Node.Within(func() {
+		if err := netlink.ConntrackTableFlush(netlink.ConntrackTable); err != nil {
+			l.T.Error(err)
+		}
+	})
+}
+
 // matrix sends real packets between all, and holds who is answered against the
 // oracle.
 func (l *lab) matrix(policies string) {
 	l.T.Helper()
+	l.forget()
 	type end struct {
 		name  string
 		space networktest.Space
