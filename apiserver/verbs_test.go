@@ -64,6 +64,16 @@ func TestDryRun(t *testing.T) {
 	if strings.Contains(w.Body.String(), `"k":"v"`) || !strings.Contains(w.Body.String(), `"name":"a"`) {
 		t.Errorf("%s", w.Body)
 	}
+	// It reads as what is stored does, which knows no empty list.
+	const roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+	role := func(rules string) string {
+		return `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"a"},"rules":` + rules + `}`
+	}
+	for _, query := range []string{"?dryRun=All", ""} {
+		want(t, env, call{method: "POST", path: roles + query, body: role("[]")}, 201, `"rules":null`)
+	}
+	labelled := strings.Replace(role("[]"), `"name":"a"`, `"name":"a","labels":{"x":"y"}`, 1)
+	want(t, env, call{method: "PUT", path: roles + "/a?dryRun=All", body: labelled}, 200, `"kind":"ClusterRole"`, `"rules":null`)
 }
 
 func TestNoChangeIsNoWrite(t *testing.T) {

@@ -82,6 +82,18 @@ func (c *Cache) Encode(obj resource.Object) ([]byte, error) {
 	return c.hub.codec.Encode(c.Definition, obj)
 }
 
+// AsStored returns obj as it would be read had it been stored: what the stored
+// form does not tell apart is the same. Nothing that obj refers to is written to.
+func (c *Cache) AsStored(obj resource.Object) resource.Object {
+	if c.Definition.Dynamic != nil {
+		return obj
+	}
+	kind := obj.GetObjectKind().GroupVersionKind()
+	obj = c.hub.codec.Share(c.Definition, obj, nil)
+	obj.GetObjectKind().SetGroupVersionKind(kind)
+	return obj
+}
+
 // Stale reports whether the value of an entry should be written again even though
 // it would not change, since another key is to encrypt it now. It is asked of the
 // store, where another server may have written it with whatever key that has. The

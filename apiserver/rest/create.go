@@ -158,7 +158,7 @@ func (a *API) persist(ctx context.Context, c *request.Call, obj resource.Object,
 		if !errors.Is(err, cache.ErrNotFound) {
 			return nil, failure(d, obj.GetName(), err)
 		}
-		return &Result{Object: obj}, nil
+		return &Result{Object: cached.AsStored(obj)}, nil
 	}
 	stored, err := toStorage(d, obj)
 	if err != nil {

@@ -313,7 +313,7 @@ func (a *API) replace(ctx context.Context, cached *cache.Cache, obj resource.Obj
 		return &Result{Entry: old, Object: old.Object}, nil, nil
 	}
 	if dryRun {
-		return &Result{Object: obj}, nil, nil
+		return &Result{Object: cached.AsStored(obj)}, nil, nil
 	}
 	e, err := cached.UpdateEncoded(ctx, old, stored, encoded, d.TTL(stored))
 	if errors.Is(err, store.ErrTooLarge) && len(stored.GetManagedFields()) > 0 {
