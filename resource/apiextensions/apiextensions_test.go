@@ -7,6 +7,7 @@ import (
 
 	"proa/cache/codec"
 	"proa/resource/apiextensions"
+	rt "proa/resource/resourcetest"
 )
 
 // TestUpstreamsForm: what upstream's server has stored, in a version that it
@@ -30,5 +31,22 @@ func TestUpstreamsForm(t *testing.T) {
 	again, err := codec.Storage{}.Encode(apiextensions.CustomResourceDefinition(), d)
 	if err != nil || again[0] != '{' {
 		t.Errorf("%s %v", again, err)
+	}
+}
+
+func TestEmptyWebhook(t *testing.T) {
+	t.Parallel()
+	const base = `
+metadata: {name: boats.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: boats, kind: Boat}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+  conversion: {strategy: None, webhook: {conversionReviewVersions: []}}
+`
+	d := rt.Object(t, apiextensions.CustomResourceDefinition(), base, "").(*apiextensionsv1.CustomResourceDefinition)
+	if d.Spec.Conversion.Webhook != nil {
+		t.Errorf("%+v", d.Spec.Conversion)
 	}
 }

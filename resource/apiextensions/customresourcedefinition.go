@@ -35,10 +35,16 @@ func CustomResourceDefinition() *resource.Definition {
 		New: func() *apiextensionsv1.CustomResourceDefinition {
 			return new(apiextensionsv1.CustomResourceDefinition)
 		},
-		NewList:       func() runtime.Object { return new(apiextensionsv1.CustomResourceDefinitionList) },
-		Former:        []resource.Version[*apiextensionsv1.CustomResourceDefinition]{v1beta1()},
-		ValidateName:  apivalidation.NameIsDNSSubdomain,
-		Default:       apiextensionsv1.SetObjectDefaults_CustomResourceDefinition,
+		NewList:      func() runtime.Object { return new(apiextensionsv1.CustomResourceDefinitionList) },
+		Former:       []resource.Version[*apiextensionsv1.CustomResourceDefinition]{v1beta1()},
+		ValidateName: apivalidation.NameIsDNSSubdomain,
+		Default: func(d *apiextensionsv1.CustomResourceDefinition) {
+			apiextensionsv1.SetObjectDefaults_CustomResourceDefinition(d)
+			// A webhook that says nothing is none.
+			if c := d.Spec.Conversion; c != nil && c.Webhook != nil && c.Webhook.ClientConfig == nil && len(c.Webhook.ConversionReviewVersions) == 0 {
+				c.Webhook = nil
+			}
+		},
 		PrepareCreate: prepareCreate,
 		PrepareUpdate: func(_ *resource.Request, d, old *apiextensionsv1.CustomResourceDefinition) {
 			d.Status = *old.Status.DeepCopy()

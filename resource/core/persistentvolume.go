@@ -109,6 +109,12 @@ func defaultPersistentVolume(pv *corev1.PersistentVolume) {
 	setDefault(&pv.Status.Phase, corev1.VolumePending)
 	setDefault(&s.PersistentVolumeReclaimPolicy, corev1.PersistentVolumeReclaimRetain)
 	setPointer(&s.VolumeMode, corev1.PersistentVolumeFilesystem)
+	DefaultInlineVolumeSpec(s)
+}
+
+// DefaultInlineVolumeSpec fills in what the source of a volume leaves out, also
+// where the volume stands in another object.
+func DefaultInlineVolumeSpec(s *corev1.PersistentVolumeSpec) {
 	roundUp(&s.Capacity)
 	if s.HostPath != nil {
 		defaultHostPath(s.HostPath)

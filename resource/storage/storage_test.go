@@ -67,6 +67,11 @@ func TestVolumeAttachment(t *testing.T) {
 		rt.Verdict{Name: "no source", Patch: `spec: {source: {persistentVolumeName: null}}`, Want: []string{
 			"spec.source: Required value: must specify exactly one of inlineVolumeSpec and persistentVolumeName",
 		}},
+		rt.Verdict{Name: "inline disk", Patch: `spec: {source: {persistentVolumeName: null, inlineVolumeSpec: {azureDisk: {diskName: a, diskURI: b}}}}`, Want: []string{
+			"spec.source.inlineVolumeSpec.csi: Required value: has to be specified in the context of inline volumes",
+			"spec.source.inlineVolumeSpec.accessModes: Required value",
+			`spec.source.inlineVolumeSpec.azureDisk.diskURI: Unsupported value: "b": supported values: "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"`,
+		}},
 		rt.Verdict{Name: "long attacher", Patch: `spec: {attacher: ` + strings.Repeat("x", 64) + `}`, Want: []string{
 			"spec.attacher: Too long: may not be more than 63 bytes",
 		}},

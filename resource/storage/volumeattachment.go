@@ -37,6 +37,11 @@ func VolumeAttachment() *resource.Definition {
 		New:                    func() *storagev1.VolumeAttachment { return new(storagev1.VolumeAttachment) },
 		NewList:                func() runtime.Object { return new(storagev1.VolumeAttachmentList) },
 		ValidateName:           apivalidation.NameIsDNSSubdomain,
+		Default: func(a *storagev1.VolumeAttachment) {
+			if s := a.Spec.Source.InlineVolumeSpec; s != nil {
+				core.DefaultInlineVolumeSpec(s)
+			}
+		},
 		PrepareCreate: func(_ *resource.Request, a *storagev1.VolumeAttachment) {
 			a.Status = storagev1.VolumeAttachmentStatus{}
 		},
