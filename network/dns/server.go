@@ -29,7 +29,8 @@ const maxAliases = 8
 type Config struct {
 	// Informers for Services and EndpointSlices, started by Run.
 	Informers informers.SharedInformerFactory
-	// Client may read the ConfigMaps that hold the Corefile.
+	// Client may read the ConfigMaps that hold the Corefile. Nil: the default one is
+	// used.
 	Client kubernetes.Interface
 	// Events takes what is wrong with them.
 	Events record.EventRecorder

@@ -27,6 +27,9 @@ const (
 	// request, and maxIdle and maxIdlePerEndpoint how many of them.
 	idleEndpoint                = 30 * time.Second
 	maxIdle, maxIdlePerEndpoint = 1024, 32
+	// pingAfter is how long a connection of HTTP/2 may be silent before the endpoint
+	// is asked whether it is there.
+	pingAfter = 15 * time.Second
 	// maxTries is how many endpoints are tried for a request.
 	maxTries = 3
 )
@@ -47,6 +50,9 @@ func newSender() *sender {
 			TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: answerTimeout, MaxResponseHeaderBytes: maxAnswerHeader,
 			IdleConnTimeout: idleEndpoint, MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdlePerEndpoint,
 			DisableCompression: true, ExpectContinueTimeout: time.Second, Protocols: new(http.Protocols),
+			// A connection of HTTP/2 is for many requests, and has to be given up where
+			// its endpoint has gone without a word.
+			HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: dialTimeout},
 			// See the comment of the package.
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // as above
 		}

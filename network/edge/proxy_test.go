@@ -182,10 +182,18 @@ func TestAnotherEndpoint(t *testing.T) {
 	s := serve(t)
 	var reached atomic.Int32
 	alive := backend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
-	s.lead(HTTP, gone(t), gone(t), alive)
-	for range 6 {
-		if status, body := post(t, "http://"+s.plain+"/", "body"); status != 200 || body != "body" {
-			t.Errorf("%d %q", status, body)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	l := listener(t)
+	second := &http.Server{Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })}
+	go second.Serve(l) //nolint:errcheck // ends with its listener
+	t.Cleanup(func() { second.Close() })
+	for protocol, alive := range map[Protocol]string{HTTP: alive, H2C: l.Addr().String()} {
+		s.lead(protocol, gone(t), gone(t), alive)
+		for range 6 {
+			if status, body := post(t, "http://"+s.plain+"/", "body"); status != 200 || body != "body" {
+				t.Errorf("by protocol %d: %d %q", protocol, status, body)
+			}
 		}
 	}
 	breaks := backend(t, func(_ http.ResponseWriter, r *http.Request) {
