@@ -71,9 +71,17 @@ func TestFollow(t *testing.T) {
 
 	// What cannot be used is told of, and changes nothing.
 	write(ConfigMap, CorefileKey, ".:53 {\n nonsense\n}")
-	if e := <-events.Events; !strings.Contains(e, "Warning InvalidCorefile") || !strings.Contains(e, "line 2: nonsense: is not supported here") {
-		t.Error(e)
-	}
+	controllertest.Until(t, func() string {
+		select {
+		case e := <-events.Events:
+			if !strings.Contains(e, "Warning InvalidCorefile") || !strings.Contains(e, "line 2: nonsense: is not supported here") {
+				t.Error(e)
+			}
+			return ""
+		default:
+			return "there is no event about a Corefile that cannot be used"
+		}
+	})
 	is("one.example.", "A 10.0.0.3")
 	write(ConfigMap, CorefileKey, corefile)
 	is("one.example.", "A 10.0.0.1")

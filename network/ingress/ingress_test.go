@@ -161,9 +161,17 @@ spec:
 	}
 	is("http", open[0], "plain.example", "503 Service Unavailable")
 	is("https", open[1], "safe.example", "503 Service Unavailable ingress.local")
-	if e := <-events.Events; !strings.Contains(e, "Secret safe: it is not there") || !strings.Contains(e, `there is no service "web"`) {
-		t.Errorf("the event says %q", e)
-	}
+	controllertest.Until(t, func() string {
+		select {
+		case e := <-events.Events:
+			if !strings.Contains(e, "Secret safe: it is not there") || !strings.Contains(e, `there is no service "web"`) {
+				t.Errorf("the event says %q", e)
+			}
+			return ""
+		default:
+			return "there is no event about what is wrong"
+		}
+	})
 
 	certificate, key, err := cert.GenerateSelfSignedCertKey("safe.example", nil, nil)
 	must(nil, err)
