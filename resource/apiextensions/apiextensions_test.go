@@ -50,3 +50,28 @@ spec:
 		t.Errorf("%+v", d.Spec.Conversion)
 	}
 }
+
+func TestTwoStorageVersions(t *testing.T) {
+	t.Parallel()
+	const base = `
+metadata: {name: boats.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: boats, singular: boat, kind: Boat, listKind: BoatList}
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
+`
+	rt.Verdicts(t, apiextensions.CustomResourceDefinition(), base,
+		rt.Verdict{Name: "one"},
+		rt.Verdict{Name: "two", Patch: `
+spec:
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
+  - {name: v2, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
+`, Want: []string{
+			`spec.versions: Invalid value: [{"Name":"v1","Served":true,"Storage":true,"Deprecated":false,"DeprecationWarning":null,"Schema":null,"Subresources":null,"AdditionalPrinterColumns":null,"SelectableFields":null},{"Name":"v2","Served":true,"Storage":true,"Deprecated":false,"DeprecationWarning":null,"Schema":null,"Subresources":null,"AdditionalPrinterColumns":null,"SelectableFields":null}]: must have exactly one version marked as storage version`,
+			`status.storedVersions: Invalid value: ["v1"]: must have the storage version v2`,
+		}},
+	)
+}

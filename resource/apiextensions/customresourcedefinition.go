@@ -89,10 +89,13 @@ func prepareCreate(_ *resource.Request, d *apiextensionsv1.CustomResourceDefinit
 // addStored notes the version in which objects are stored from now on. Only an
 // administrator who has rewritten all objects may take one out again.
 func addStored(d *apiextensionsv1.CustomResourceDefinition) {
-	for _, v := range d.Spec.Versions {
-		if v.Storage && !slices.Contains(d.Status.StoredVersions, v.Name) {
-			d.Status.StoredVersions = append(d.Status.StoredVersions, v.Name)
-		}
+	// There is one; a definition with more is refused.
+	i := slices.IndexFunc(d.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Storage })
+	if i < 0 {
+		return
+	}
+	if name := d.Spec.Versions[i].Name; !slices.Contains(d.Status.StoredVersions, name) {
+		d.Status.StoredVersions = append(d.Status.StoredVersions, name)
 	}
 }
 
