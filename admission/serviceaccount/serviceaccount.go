@@ -169,6 +169,10 @@ func (p *Plugin) account(ctx context.Context, a *admission.Attributes, pod *core
 			}
 		}
 	}
+	if apierrors.IsNotFound(err) {
+		// Upstream says it in the singular.
+		err = apierrors.NewNotFound(corev1.Resource("serviceaccount"), name)
+	}
 	if err != nil {
 		return nil, admission.Forbidden(a, fmt.Errorf("error looking up service account %s/%s: %w", a.Namespace, name, err))
 	}

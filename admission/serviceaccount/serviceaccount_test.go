@@ -129,7 +129,7 @@ func TestRefusals(t *testing.T) {
 		update bool
 		want   string
 	}{
-		"unknown account":     {change: func(p *corev1.Pod) { p.Spec.ServiceAccountName = "x" }, want: `error looking up service account n/x: serviceaccounts "x" not found`},
+		"unknown account":     {change: func(p *corev1.Pod) { p.Spec.ServiceAccountName = "x" }, want: `error looking up service account n/x: serviceaccount "x" not found`},
 		"mirror":              {change: mirror},
 		"mirror with account": {change: func(p *corev1.Pod) { mirror(p); p.Spec.ServiceAccountName = "default" }, want: "a mirror pod may not reference service accounts"},
 		"mirror with envFrom": {change: func(p *corev1.Pod) { mirror(p); p.Spec.Containers[0].EnvFrom = secretFrom }, want: "a mirror pod may not reference secrets"},

@@ -63,7 +63,7 @@ status: {conditions: [{type: Ready, status: "True"}], addresses: [{type: Interna
 			meta + "spec: {replicas: 3, selector: {b: c}, template: {spec: {containers: [{name: x, image: i}, {name: z, image: j}]}}}\nstatus: {replicas: 2, readyReplicas: 1}",
 			"a|3|2|1|60m|x,z|i,j|b=c"},
 		"pod template": {PodTemplate(), "Name|Containers|Images|Pod Labels", meta + "template: {metadata: {labels: {b: c}}, spec: {containers: [{name: x, image: i}]}}", "a|x|i|b=c"},
-		"pod":          {Pod(), "Name|Ready|Status|Restarts|Age|IP|Node|Nominated Node|Readiness Gates", meta + "spec: {containers: [{name: x, image: i}]}", "a|0/1|Pending|0|60m|<none>|<none>|<none>|<none>"},
+		"pod":          {Pod(), "Name|Ready|Status|Restarts|Age|IP|Node|Nominated Node|Readiness Gates", meta + "spec: {containers: [{name: x, image: i}]}\nstatus: {phase: Pending}", "a|0/1|Pending|0|60m|<none>|<none>|<none>|<none>"},
 	} {
 		if got := row(t, c.def, c.text); got != c.want {
 			t.Errorf("%s: got\n\t%s\nwant\n\t%s", name, got, c.want)

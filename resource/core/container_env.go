@@ -72,22 +72,22 @@ func (p *podContext) fileKeyRef(r *corev1.FileKeySelector, at *field.Path) field
 	if r.Key == "" {
 		errs = append(errs, field.Required(at.Child("key"), ""))
 	} else {
-		errs = append(errs, check.Messages(validation.IsEnvVarName(r.Key), r.Key, at.Child("key"))...)
+		errs = append(errs, check.Messages(validation.IsRelaxedEnvVarName(r.Key), r.Key, at.Child("key"))...)
 	}
 	if r.VolumeName == "" {
 		errs = append(errs, field.Required(at.Child("volumeName"), ""))
 	} else {
 		errs = append(errs, check.Label(r.VolumeName, at.Child("volumeName"))...)
-		if v, ok := p.volumes[r.VolumeName]; !ok {
-			errs = append(errs, field.NotFound(at.Child("volumeName"), r.VolumeName))
-		} else if v.EmptyDir == nil {
-			errs = append(errs, field.Invalid(at.Child("volumeName"), r.VolumeName, "referenced volume must be of type emptyDir"))
-		}
+	}
+	if v, ok := p.named[r.VolumeName]; !ok {
+		errs = append(errs, field.NotFound(at.Child("volumeName"), r.VolumeName))
+	} else if v.EmptyDir == nil {
+		errs = append(errs, field.Invalid(at.Child("volumeName"), r.VolumeName, "referenced volume must be of type emptyDir"))
 	}
 	if r.Path == "" {
 		return append(errs, field.Required(at.Child("path"), ""))
 	}
-	return append(errs, check.LocalNonReservedPath(r.Path, at.Child("path"))...)
+	return append(errs, check.PathNoBacksteps(r.Path, at.Child("path"))...)
 }
 
 func validateKeyRef(name, key string, at *field.Path) field.ErrorList {

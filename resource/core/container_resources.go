@@ -86,19 +86,25 @@ func (p *podContext) podResources(s *corev1.PodSpec, at *field.Path) field.Error
 	}
 	var errs field.ErrorList
 	if r.Claims != nil {
-		errs = append(errs, field.Forbidden(at.Child("claims"), "claims cannot be set for Resources at pod-level"))
+		errs = append(errs, field.Forbidden(at.Child("claims"), "claims may not be set for Resources at pod-level"))
 	}
 	errs = append(errs, check.Requirements(r, podResourceName, p.opts.AnyHugePages, at)...)
+	errs = append(errs, p.resourceClaims(r.Claims, at.Child("claims"))...)
 
 	sum := resourcehelper.AggregateContainerRequests(&corev1.Pod{Spec: *s}, resourcehelper.PodResourcesOptions{})
 	for _, name := range sortedKeys(sum) {
-		if !resourcehelper.IsSupportedPodLevelResource(name) {
-			continue
-		}
-		all, whole := sum[name], r.Requests[name]
-		if all.Cmp(whole) > 0 {
+		whole, ok := r.Requests[name]
+		if all := sum[name]; ok && all.Cmp(whole) > 0 {
 			errs = append(errs, field.Invalid(at.Child("requests").Key(string(name)), whole.String(),
 				fmt.Sprintf("must be greater than or equal to aggregate container requests of %s", all.String())))
+		}
+	}
+	sum = resourcehelper.AggregateContainerLimits(&corev1.Pod{Spec: *s}, resourcehelper.PodResourcesOptions{})
+	for _, name := range sortedKeys(sum) {
+		whole, ok := r.Limits[name]
+		if all := sum[name]; ok && check.IsHugePages(name) && all.Cmp(whole) > 0 {
+			errs = append(errs, field.Invalid(at.Child("limits").Key(string(name)), whole.String(),
+				fmt.Sprintf("must be greater than or equal to aggregate container limits of %s", all.String())))
 		}
 	}
 	for i := range s.Containers {

@@ -16,6 +16,7 @@ import (
 type podContext struct {
 	opts        PodSpecOptions
 	volumes     map[string]*corev1.VolumeSource // valid ones only
+	named       map[string]*corev1.VolumeSource // all of them
 	claims      map[string]bool                 // names of resource claims
 	gracePeriod *int64
 	restart     corev1.RestartPolicy
@@ -53,7 +54,11 @@ func (p *podContext) initContainers(cs, regular []corev1.Container, at *field.Pa
 		c, list := &cs[i], at
 		at := at.Index(i)
 		errs = append(errs, p.common(c, at)...)
-		errs = append(errs, validateContainerRestart(c, at)...)
+		if c.RestartPolicy != nil {
+			errs = append(errs, validateContainerRestart(c, at)...)
+		} else if len(c.RestartPolicyRules) > 0 {
+			errs = append(errs, field.Required(at.Child("restartPolicy"), needsRestartPolicy))
+		}
 		if names[c.Name] {
 			errs = append(errs, field.Duplicate(at.Child("name"), c.Name))
 		} else if c.Name != "" {
@@ -228,6 +233,8 @@ const (
 	maxRestartExitCodes = 255
 )
 
+const needsRestartPolicy = "must specify restartPolicy when restart rules are used"
+
 // validateContainerRestart checks the restart policy that a container has for
 // itself, and the rules that make exceptions from it.
 func validateContainerRestart(c *corev1.Container, at *field.Path) field.ErrorList {
@@ -235,7 +242,7 @@ func validateContainerRestart(c *corev1.Container, at *field.Path) field.ErrorLi
 	rules := at.Child("restartPolicyRules")
 	if c.RestartPolicy == nil {
 		if len(c.RestartPolicyRules) > 0 {
-			errs = append(errs, field.Required(at.Child("restartPolicy"), "must specify restartPolicy when restart rules are used"))
+			errs = append(errs, field.Required(at.Child("restartPolicy"), needsRestartPolicy))
 		}
 	} else {
 		allowed := []corev1.ContainerRestartPolicy{corev1.ContainerRestartPolicyAlways, corev1.ContainerRestartPolicyNever, corev1.ContainerRestartPolicyOnFailure}

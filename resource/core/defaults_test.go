@@ -73,7 +73,7 @@ spec:
       defaultMode: 420
       sources: [{serviceAccountToken: {path: t, expirationSeconds: 3600}}, {downwardAPI: {items: [{path: l, fieldRef: {apiVersion: v1, fieldPath: metadata.labels}}]}}]
   - {name: i, image: {reference: "data:latest", pullPolicy: Always}}
-status: {phase: Pending}
+status: {}
 `},
 		"pod with resources of its own": {Pod(), `
 spec:
@@ -92,7 +92,7 @@ spec:
   containers:
   - {name: a, image: x, imagePullPolicy: Always, resources: {requests: {cpu: 100m}}, terminationMessagePath: /dev/termination-log, terminationMessagePolicy: File}
   - {name: b, image: x, imagePullPolicy: Always, resources: {requests: {cpu: 200m}}, terminationMessagePath: /dev/termination-log, terminationMessagePolicy: File}
-status: {phase: Pending}
+status: {}
 `},
 		"namespace": {Namespace(), `metadata: {name: n}`, `
 metadata: {name: n, labels: {kubernetes.io/metadata.name: n}}

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -25,14 +26,15 @@ const eventTTL = time.Hour
 // events.k8s.io/v1, which asks more of what is written through it.
 func Event() *resource.Definition {
 	return resource.Row[*corev1.Event]{
-		Storage:        corev1.SchemeGroupVersion,
-		Kind:           "Event",
-		Finalizers:     resource.AnyFinalizers,
-		Plural:         "events",
-		ShortNames:     []string{"ev"},
-		New:            func() *corev1.Event { return new(corev1.Event) },
-		NewList:        func() runtime.Object { return new(corev1.EventList) },
-		ValidateName:   apivalidation.NameIsDNSSubdomain,
+		Storage:    corev1.SchemeGroupVersion,
+		Kind:       "Event",
+		Finalizers: resource.AnyFinalizers,
+		Plural:     "events",
+		ShortNames: []string{"ev"},
+		New:        func() *corev1.Event { return new(corev1.Event) },
+		NewList:    func() runtime.Object { return new(corev1.EventList) },
+		// The old version takes any name: events are called after what they are of.
+		ValidateName:   func(name string, _ bool) []string { return path.IsValidPathSegmentName(name) },
 		CreateOnUpdate: true,
 		TTL:            func(*corev1.Event) time.Duration { return eventTTL },
 		Validate:       validateEvent,
@@ -181,7 +183,8 @@ func validateEventV1(obj, old resource.Object) field.ErrorList {
 		}
 		return validateEventV1Update(ev, was)
 	}
-	errs := validateEventSeries(ev)
+	errs := check.Messages(apivalidation.NameIsDNSSubdomain(ev.Name, false), ev.Name, metaPath.Child("name"))
+	errs = append(errs, validateEventSeries(ev)...)
 	if ev.EventTime.IsZero() {
 		errs = append(errs, field.Required(field.NewPath("eventTime"), ""))
 	}
@@ -201,7 +204,10 @@ func validateEventV1(obj, old resource.Object) field.ErrorList {
 }
 
 func validateEventV1Update(ev, old *corev1.Event) field.ErrorList {
-	errs := validateEventSeries(ev)
+	var errs field.ErrorList
+	if !check.Equal(ev.Series, old.Series) {
+		errs = validateEventSeries(ev)
+	}
 	same := func(name string, value, was any) {
 		errs = append(errs, check.Unchanged(value, was, field.NewPath(name))...)
 	}

@@ -164,6 +164,19 @@ func TestValidateUpdates(t *testing.T) {
 			"spec: {restartPolicy: Never, containers: [{name: a, image: x}]}\nstatus: {containerStatuses: [{name: a, ready: false, restartCount: 0, image: x, imageID: x, state: {terminated: {exitCode: 0}}}]}",
 			"spec: {restartPolicy: Never, containers: [{name: a, image: x}]}\nstatus: {containerStatuses: [{name: a, ready: true, restartCount: 0, image: x, imageID: x, state: {running: {}}}]}", []string{
 				`status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state`}},
+		"status of a pod": {Pod(), "status", "spec: {nodeName: n, containers: [{name: a, image: x}]}\nstatus: {podIP: 010.0.0.1, podIPs: [{ip: 010.0.0.1}]}",
+			"spec: {nodeName: n, containers: [{name: a, image: x}]}\nstatus: {podIP: 010.0.0.1, podIPs: [{ip: 010.0.0.1}], hostIP: 010.0.0.2, hostIPs: [{ip: 010.0.0.2}], nominatedNodeName: m, observedGeneration: -1, conditions: [{type: /, observedGeneration: -1}], extendedResourceClaimStatus: {requestMappings: [{containerName: b, requestName: r}]}}", []string{
+				`status.conditions[0].observedGeneration: Invalid value: -1: must be a non-negative integer`,
+				`status.conditions[0].Type: Invalid value: "/": prefix part must be non-empty`,
+				`status.conditions[0].Type: Invalid value: "/": name part must be non-empty`,
+				`status.conditions[0].Type: Invalid value: "/": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')`,
+				`status.nominatedNodeName: Forbidden: may not be set on pods that are already bound to a node`,
+				`status.observedGeneration: Invalid value: -1: must be a non-negative integer`,
+				`status.extendedResourceClaimStatus.requestMappings[0].containerName: Invalid value: "b": must match the name of an entry in spec.initContainers.name or spec.containers.name`,
+				`status.extendedResourceClaimStatus.resourceClaimName: Required value`,
+				`status.hostIPs[0]: Invalid value: "010.0.0.2": must not have leading 0s`}},
+		"resizing a claim": {PersistentVolumeClaim(), "status", "spec: {accessModes: [ReadWriteOnce]}", "spec: {accessModes: [ReadWriteOnce]}\nstatus: {allocatedResourceStatuses: {storage: No}}", []string{
+			`status.allocatedResourceStatuses: Unsupported value: "storage": supported values: "ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending"`}},
 		"ephemeral container changed": {Pod(), "ephemeralcontainers", "spec: {containers: [{name: a, image: x}], ephemeralContainers: [{name: e, image: x}]}", "spec: {containers: [{name: a, image: x}]}", []string{
 			"spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be removed\n"}},
 		"resize to another class": {Pod(), "resize",
@@ -220,4 +233,38 @@ spec:
 		t.Errorf("a new template with all that is wrong: %v", errs)
 	}
 	wantErrors(t, "the same, stored", ValidatePodTemplateSpec(old, at, TemplateOptions(old)))
+}
+
+// TestSourcesOfClaims: what is neither a claim nor a snapshot was always ignored
+// in the older field.
+func TestSourcesOfClaims(t *testing.T) {
+	t.Parallel()
+	d := PersistentVolumeClaim()
+	for text, want := range map[string]bool{
+		"spec: {dataSource: {kind: PersistentVolumeClaim, name: a}}":                                true,
+		"spec: {dataSource: {kind: VolumeSnapshot, apiGroup: snapshot.storage.k8s.io, name: a}}":    true,
+		"spec: {dataSource: {kind: A, name: a}}":                                                    false,
+		"spec: {dataSource: {kind: VolumeSnapshot, apiGroup: other.io, name: a}}":                   false,
+		"spec: {dataSource: {kind: A, name: a}, dataSourceRef: {kind: A, apiGroup: x.io, name: a}}": true,
+		"spec: {dataSourceRef: {kind: A, apiGroup: x.io, name: a}}":                                 true,
+	} {
+		c := object(t, d, text).(*corev1.PersistentVolumeClaim)
+		d.PrepareCreate(&resource.Request{}, c)
+		if got := c.Spec.DataSource != nil && c.Spec.DataSourceRef != nil; got != want {
+			t.Errorf("%s: kept is %v", text, got)
+		}
+	}
+}
+
+func TestEventNames(t *testing.T) {
+	t.Parallel()
+	d := Event()
+	for _, name := range []string{"system:a.1", "A"} {
+		if why := d.ValidateName(name, false); len(why) > 0 {
+			t.Errorf("%s: %v", name, why)
+		}
+	}
+	if d.ValidateName("a/b", false) == nil {
+		t.Error("a slash is let in")
+	}
 }

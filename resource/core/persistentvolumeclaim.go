@@ -7,6 +7,7 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 
 	"proa/resource"
 	"proa/resource/check"
@@ -88,12 +89,14 @@ func DefaultPersistentVolumeClaim(c *corev1.PersistentVolumeClaim) {
 func prepareClaimCreate(_ *resource.Request, c *corev1.PersistentVolumeClaim) {
 	c.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimPending}
 	dropForeignSource(&c.Spec, nil)
+	dropUnknownSource(&c.Spec, nil)
 	agreeOnSources(&c.Spec)
 }
 
 func prepareClaimUpdate(_ *resource.Request, c, old *corev1.PersistentVolumeClaim) {
 	c.Status = old.Status
 	dropForeignSource(&c.Spec, &old.Spec)
+	dropUnknownSource(&c.Spec, &old.Spec)
 	// A claim stored before both fields were kept alike has only one of them:
 	// it must not seem changed when it gets the other.
 	if check.Equal(c.Spec.DataSource, old.Spec.DataSource) && check.Equal(c.Spec.DataSourceRef, old.Spec.DataSourceRef) {
@@ -111,6 +114,19 @@ func dropForeignSource(s, old *corev1.PersistentVolumeClaimSpec) {
 	if r := s.DataSourceRef; r != nil && r.Namespace != nil && *r.Namespace != "" {
 		s.DataSourceRef = nil
 	}
+}
+
+// dropUnknownSource: in the older of the two fields anything but a claim or a
+// snapshot has always been ignored. Who writes the newer one wants it to count.
+func dropUnknownSource(s, old *corev1.PersistentVolumeClaimSpec) {
+	if s.DataSource == nil || s.DataSourceRef != nil || old != nil && (old.DataSource != nil || old.DataSourceRef != nil) {
+		return
+	}
+	group := ptr.Deref(s.DataSource.APIGroup, "")
+	if s.DataSource.Kind == "PersistentVolumeClaim" && group == "" || s.DataSource.Kind == "VolumeSnapshot" && group == "snapshot.storage.k8s.io" {
+		return
+	}
+	s.DataSource = nil
 }
 
 // agreeOnSources fills in the one of the two fields for a data source that is

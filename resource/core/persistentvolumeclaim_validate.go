@@ -187,7 +187,7 @@ func validateClaimStatus(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 	for _, r := range sortedKeys(c.Status.Capacity) {
 		errs = append(errs, validateBasicQuantity(c.Status.Capacity[r], capacity.Key(string(r)))...)
 	}
-	statuses := field.NewPath("status", "allocatedResourceStatus")
+	statuses := field.NewPath("status", "allocatedResourceStatuses")
 	for _, r := range sortedKeys(c.Status.AllocatedResourceStatuses) {
 		errs = append(errs, validateClaimResource(r, statuses)...)
 		if len(check.OneOf(c.Status.AllocatedResourceStatuses[r], claimResourceStatuses, statuses)) > 0 {
@@ -206,8 +206,8 @@ func validateClaimStatus(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 }
 
 var claimResourceStatuses = []corev1.ClaimResourceStatus{
-	corev1.PersistentVolumeClaimControllerResizeInfeasible, corev1.PersistentVolumeClaimControllerResizeInProgress,
-	corev1.PersistentVolumeClaimNodeResizeInfeasible, corev1.PersistentVolumeClaimNodeResizeInProgress,
+	corev1.PersistentVolumeClaimControllerResizeInProgress, corev1.PersistentVolumeClaimControllerResizeInfeasible,
+	corev1.PersistentVolumeClaimNodeResizeInProgress, corev1.PersistentVolumeClaimNodeResizeInfeasible,
 	corev1.PersistentVolumeClaimNodeResizePending,
 }
 

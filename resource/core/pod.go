@@ -100,9 +100,6 @@ func DefaultPod(p *corev1.Pod) {
 		defaultHostPorts(p.Spec.Containers)
 		defaultHostPorts(p.Spec.InitContainers)
 	}
-	if p.Status.Phase == "" {
-		p.Status.Phase = corev1.PodPending
-	}
 	agreeOnIPs(&p.Status)
 }
 

@@ -211,49 +211,30 @@ func containerAppArmor(spec *corev1.PodSpec, c *corev1.Container) *corev1.AppArm
 	return nil
 }
 
-// syncAppArmor keeps both ways of writing an AppArmor profile together in a
-// new pod, since a node may know only one of them.
+// syncAppArmor makes fields of the annotations that AppArmor profiles were once
+// written in. Annotations are made of nothing: every node knows the fields.
 func syncAppArmor(p *corev1.Pod) {
 	if p.Spec.OS != nil && p.Spec.OS.Name == corev1.Windows {
 		return
 	}
-	eachContainer(&p.Spec, func(c *corev1.Container) {
-		key := appArmorContainerPre + c.Name
-		annotation, annotated := p.Annotations[key]
-		profile := containerAppArmor(&p.Spec, c)
-		switch {
-		case profile != nil && !annotated:
-			if v := appArmorAnnotation(profile); v != "" {
-				if p.Annotations == nil {
-					p.Annotations = map[string]string{}
-				}
-				p.Annotations[key] = v
-			}
-		case profile == nil && annotated:
-			made := appArmorProfile(annotation)
-			if made == nil {
-				return
-			}
-			if c.SecurityContext == nil {
-				c.SecurityContext = &corev1.SecurityContext{}
-			}
-			c.SecurityContext.AppArmorProfile = made
-		}
-	})
-}
-
-func appArmorAnnotation(a *corev1.AppArmorProfile) string {
-	switch a.Type {
-	case corev1.AppArmorProfileTypeUnconfined:
-		return corev1.DeprecatedAppArmorBetaProfileNameUnconfined
-	case corev1.AppArmorProfileTypeRuntimeDefault:
-		return corev1.DeprecatedAppArmorBetaProfileRuntimeDefault
-	case corev1.AppArmorProfileTypeLocalhost:
-		if a.LocalhostProfile != nil {
-			return corev1.DeprecatedAppArmorBetaProfileNamePrefix + *a.LocalhostProfile
-		}
+	var whole *corev1.AppArmorProfile
+	if p.Spec.SecurityContext != nil {
+		whole = p.Spec.SecurityContext.AppArmorProfile
 	}
-	return ""
+	eachContainer(&p.Spec, func(c *corev1.Container) {
+		annotation, annotated := p.Annotations[appArmorContainerPre+c.Name]
+		if !annotated || c.SecurityContext != nil && c.SecurityContext.AppArmorProfile != nil {
+			return
+		}
+		made := appArmorProfile(annotation)
+		if made == nil || len(validateAppArmor(made, nil)) > 0 || check.Equal(made, whole) {
+			return
+		}
+		if c.SecurityContext == nil {
+			c.SecurityContext = &corev1.SecurityContext{}
+		}
+		c.SecurityContext.AppArmorProfile = made
+	})
 }
 
 func appArmorProfile(annotation string) *corev1.AppArmorProfile {

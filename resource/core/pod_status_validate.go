@@ -2,13 +2,13 @@ package core
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	netutils "k8s.io/utils/net"
 
 	"proa/resource/check"
 )
@@ -16,21 +16,31 @@ import (
 func validatePodStatusUpdate(p, old *corev1.Pod) field.ErrorList {
 	opts := optionsFor(&old.Spec, old.Annotations)
 	errs := validatePodAnnotationUpdate(p, old, opts, metaPath.Child("annotations"))
+	at := field.NewPath("status")
 	for i, c := range p.Status.Conditions {
+		at := at.Child("conditions").Index(i)
+		if c.ObservedGeneration < 0 {
+			errs = append(errs, field.Invalid(at.Child("observedGeneration"), c.ObservedGeneration, nonNegativeInteger))
+		}
 		switch c.Type {
 		case corev1.PodScheduled, corev1.PodReady, corev1.PodInitialized:
 			continue
 		}
-		// Upstream names these so.
-		errs = append(errs, check.QualifiedName(string(c.Type), metaPath.Child("conditions").Index(i).Child("Type"))...)
+		// Upstream writes it so.
+		errs = append(errs, check.QualifiedName(string(c.Type), at.Child("Type"))...)
 	}
-	at := field.NewPath("status")
 	s, was := &p.Status, &old.Status
 	if p.Spec.NodeName != old.Spec.NodeName {
 		errs = append(errs, field.Forbidden(at.Child("nodeName"), "may not be changed directly"))
 	}
 	if n := s.NominatedNodeName; n != was.NominatedNodeName && n != "" {
 		errs = append(errs, check.NodeName(n, at.Child("nominatedNodeName"))...)
+		if old.Spec.NodeName != "" {
+			errs = append(errs, field.Forbidden(at.Child("nominatedNodeName"), "may not be set on pods that are already bound to a node"))
+		}
+	}
+	if s.ObservedGeneration < 0 {
+		errs = append(errs, field.Invalid(at.Child("observedGeneration"), s.ObservedGeneration, nonNegativeInteger))
 	}
 	errs = append(errs, check.Unchanged(s.QOSClass, was.QOSClass, at.Child("qosClass"))...)
 
@@ -38,20 +48,14 @@ func validatePodStatusUpdate(p, old *corev1.Pod) field.ErrorList {
 	errs = append(errs, validateTransitions(s.InitContainerStatuses, was.InitContainerStatuses, old, at.Child("initContainerStatuses"))...)
 	errs = append(errs, validateTransitions(s.EphemeralContainerStatuses, was.EphemeralContainerStatuses, nil, at.Child("ephemeralContainerStatuses"))...)
 	errs = append(errs, validateClaimStatuses(s.ResourceClaimStatuses, p.Spec.ResourceClaims, at.Child("resourceClaimStatuses"))...)
+	errs = append(errs, validateExtendedClaim(s.ExtendedResourceClaimStatus, &p.Spec, at.Child("extendedResourceClaimStatus"))...)
 
-	ips := make([]string, len(s.PodIPs))
-	for i := range s.PodIPs {
-		ips[i] = s.PodIPs[i].IP
-	}
-	errs = append(errs, validateIPs(ips, s.PodIPs, at.Child("podIPs"))...)
-	hosts := make([]string, len(s.HostIPs))
-	for i := range s.HostIPs {
-		hosts[i] = s.HostIPs[i].IP
-	}
+	errs = append(errs, validateIPs(podIPs(s.PodIPs), podIPs(was.PodIPs), s.PodIPs, at.Child("podIPs"))...)
+	hosts := hostIPs(s.HostIPs)
 	if len(hosts) > 0 && s.HostIP != hosts[0] {
 		errs = append(errs, field.Invalid(at.Child("hostIPs").Index(0).Child("ip"), hosts[0], "must be equal to `hostIP`"))
 	}
-	errs = append(errs, validateIPs(hosts, s.HostIPs, at.Child("hostIPs"))...)
+	errs = append(errs, validateIPs(hosts, hostIPs(was.HostIPs), s.HostIPs, at.Child("hostIPs"))...)
 	for _, l := range []struct {
 		name     string
 		statuses []corev1.ContainerStatus
@@ -168,60 +172,96 @@ func validateClaimStatuses(statuses []corev1.PodResourceClaimStatus, claims []co
 		known[c.Name] = true
 	}
 	for i, s := range statuses {
-		at := at.Index(i).Child("name")
+		at := at.Index(i)
 		if !known[s.Name] {
-			errs = append(errs, field.Invalid(at, s.Name, "must match the name of an entry in `spec.resourceClaims`"))
+			errs = append(errs, field.Invalid(at.Child("name"), s.Name, "must match the name of an entry in `spec.resourceClaims`"))
 		}
 		if seen[s.Name] {
-			errs = append(errs, field.Duplicate(at, s.Name))
+			errs = append(errs, field.Duplicate(at.Child("name"), s.Name))
 		}
 		seen[s.Name] = true
 		if n := s.ResourceClaimName; n != nil {
-			errs = append(errs, check.Messages(apivalidation.NameIsDNSSubdomain(*n, false), n, at)...)
+			errs = append(errs, check.Messages(apivalidation.NameIsDNSSubdomain(*n, false), n, at.Child("resourceClaimName"))...)
 		}
 	}
 	return errs
 }
 
-// validateIPs: at most one address of each family. all is the list as it is
-// shown in errors.
-func validateIPs[T any](ips []string, all []T, at *field.Path) field.ErrorList {
+const nonNegativeInteger = "must be a non-negative integer"
+
+// validateExtendedClaim: the claim that was made for extended resources says which
+// of its requests serves which of them.
+func validateExtendedClaim(s *corev1.PodExtendedResourceClaimStatus, spec *corev1.PodSpec, at *field.Path) field.ErrorList {
+	if s == nil {
+		return nil
+	}
+	requests := map[string]corev1.ResourceList{}
+	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range list {
+			requests[list[i].Name] = list[i].Resources.Requests
+		}
+	}
+	var errs field.ErrorList
+	mappings := at.Child("requestMappings")
+	if len(s.RequestMappings) == 0 {
+		errs = append(errs, field.Required(mappings, "at least one request mapping is required"))
+	}
+	seen := map[corev1.ContainerExtendedResourceRequest]bool{}
+	for i, m := range s.RequestMappings {
+		here := mappings.Index(i)
+		if asked, ok := requests[m.ContainerName]; !ok {
+			errs = append(errs, field.Invalid(here.Child("containerName"), m.ContainerName, "must match the name of an entry in spec.initContainers.name or spec.containers.name"))
+		} else if _, ok := asked[corev1.ResourceName(m.ResourceName)]; !ok {
+			errs = append(errs, field.Invalid(here.Child("resourceName"), m.ResourceName, "must match the extended resource name of an entry in spec.initContainers.resources.requests or spec.containers.resources.requests"))
+		}
+		// Upstream reports this one above the list.
+		errs = append(errs, check.Label(m.RequestName, at.Child("requestName"))...)
+		if seen[m] {
+			errs = append(errs, field.Duplicate(here.Child("containerName"), m.ContainerName),
+				field.Duplicate(here.Child("resourceName"), m.ResourceName), field.Duplicate(here.Child("requestName"), m.RequestName))
+		}
+		seen[m] = true
+	}
+	if s.ResourceClaimName == "" {
+		return append(errs, field.Required(at.Child("resourceClaimName"), ""))
+	}
+	return append(errs, check.Subdomain(s.ResourceClaimName, at.Child("resourceClaimName"))...)
+}
+
+func podIPs(list []corev1.PodIP) []string {
+	ips := make([]string, len(list))
+	for i := range list {
+		ips[i] = list[i].IP
+	}
+	return ips
+}
+
+func hostIPs(list []corev1.HostIP) []string {
+	ips := make([]string, len(list))
+	for i := range list {
+		ips[i] = list[i].IP
+	}
+	return ips
+}
+
+// validateIPs: at most one address of each family. Those that are kept may be in a
+// form that is no longer let in. all is the list as it is shown in errors.
+func validateIPs[T any](ips, kept []string, all []T, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, ip := range ips {
-		errs = append(errs, validation.IsValidIPForLegacyField(at.Index(i), ip, false, nil)...)
+		errs = append(errs, validation.IsValidIPForLegacyField(at.Index(i), ip, true, kept)...)
 	}
 	if len(ips) < 2 {
 		return errs
 	}
-	dual, err := dualStackIPs(ips)
+	dual, err := netutils.IsDualStackIPStrings(ips)
 	if err != nil {
 		errs = append(errs, field.InternalError(at, fmt.Errorf("failed to check for dual stack with error:%v", err)))
 	}
 	if !dual || len(ips) > 2 {
 		errs = append(errs, field.Invalid(at, all, "may specify no more than one IP for each IP family"))
 	}
-	seen := map[string]bool{}
-	for i, ip := range ips {
-		if seen[ip] {
-			errs = append(errs, field.Duplicate(at.Index(i), all[i]))
-		}
-		seen[ip] = true
-	}
 	return errs
-}
-
-// dualStackIPs reports whether there are addresses of both families.
-func dualStackIPs(ips []string) (bool, error) {
-	var v4, v6 bool
-	for _, s := range ips {
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			return false, fmt.Errorf("invalid IP[%s]: %w", s, err)
-		}
-		a = a.Unmap()
-		v4, v6 = v4 || a.Is4(), v6 || a.Is6()
-	}
-	return v4 && v6, nil
 }
 
 func validateStatusUsers(statuses []corev1.ContainerStatus, os *corev1.PodOS, at *field.Path) field.ErrorList {

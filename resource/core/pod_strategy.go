@@ -11,12 +11,12 @@ import (
 	"proa/resource/check"
 )
 
-func preparePodCreate(_ *resource.Request, p *corev1.Pod) {
+func preparePodCreate(r *resource.Request, p *corev1.Pod) {
 	p.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: QOSClass(p)}
 	// Admission may have chosen the account.
 	p.Spec.DeprecatedServiceAccount = p.Spec.ServiceAccountName
 	DropDisabledPodFields(&p.Spec, nil)
-	gateScheduling(p)
+	gateScheduling(p, r.Now)
 	mergeMatchLabelKeys(p)
 	syncAppArmor(p)
 }
@@ -31,6 +31,10 @@ func preparePodStatus(_ *resource.Request, p, old *corev1.Pod) {
 	p.DeletionTimestamp = old.DeletionTimestamp
 	// Old kubelets would corrupt the owners.
 	p.OwnerReferences = old.OwnerReferences
+	if old.Status.NodeAllocatableResourceClaimStatuses == nil {
+		// Of a feature that is off by default in this release.
+		p.Status.NodeAllocatableResourceClaimStatuses = nil
+	}
 	// The class never changes; a pod stored without one may still get it.
 	if old.Status.QOSClass != "" {
 		p.Status.QOSClass = old.Status.QOSClass
@@ -96,7 +100,7 @@ func takeResources(cs, wanted []corev1.Container) []corev1.Container {
 
 // gateScheduling says in a new pod's status that gates hold it back, so that
 // nobody wonders before a scheduler has looked at it.
-func gateScheduling(p *corev1.Pod) {
+func gateScheduling(p *corev1.Pod, now metav1.Time) {
 	if len(p.Spec.SchedulingGates) == 0 {
 		return
 	}
@@ -105,6 +109,8 @@ func gateScheduling(p *corev1.Pod) {
 		Status:  corev1.ConditionFalse,
 		Reason:  corev1.PodReasonSchedulingGated,
 		Message: "Scheduling is blocked due to non-empty scheduling gates",
+
+		LastTransitionTime: now,
 	})
 }
 

@@ -50,6 +50,27 @@ func TestValidatePod(t *testing.T) {
 			`spec.containers[0].image: Required value`}},
 		"image with blanks": {`{containers: [{name: a, image: " nginx"}]}`, []string{
 			`spec.containers[0].image: Invalid value: " nginx": must not have leading or trailing whitespace`}},
+		"resources of the pod": {`{containers: [{name: a, image: x, resources: {requests: {cpu: 2}}}], resources: {claims: [{name: c}], requests: {cpu: 1}}}`, []string{
+			`spec.resources.claims: Forbidden: claims may not be set for Resources at pod-level`,
+			`spec.resources.claims[0]: Not found: "c": must be one of the names in pod.spec.resourceClaims which is empty`,
+			`spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container requests of 2`}},
+		"no resources of the pod": {`{containers: [{name: a, image: x, resources: {requests: {cpu: 2}, limits: {cpu: 2}}}], resources: {}}`, nil},
+		"name of the host": {`{hostNetwork: true, setHostnameAsFQDN: true, hostnameOverride: a, containers: [{name: a, image: x}]}`, []string{
+			`spec.hostnameOverride: Forbidden: may not be specified when setHostnameAsFQDN is true`,
+			`spec.hostnameOverride: Forbidden: may not be specified when hostNetwork is true`}},
+		"what is off": {`{securityContext: {seLinuxChangePolicy: MountOption}, tolerations: [{key: a, operator: Gt, value: "1"}], containers: [{name: a, image: x}]}`, []string{
+			`spec.securityContext.seLinuxChangePolicy: Unsupported value: "MountOption": supported values: "Recursive"`,
+			`spec.tolerations[0].operator: Unsupported value: "Gt": supported values: "Equal", "Exists", "Lt", "Gt"`}},
+		"file of no volume": {`{containers: [{name: a, image: x, env: [{name: A, valueFrom: {fileKeyRef: {key: A, path: b}}}]}]}`, []string{
+			`spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName: Required value`,
+			`spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName: Not found: ""`}},
+		"odd addresses": {`{hostAliases: [{ip: 010.0.0.1}], dnsConfig: {nameservers: ["::ffff:1.2.3.4"]}, containers: [{name: a, image: x}]}`, []string{
+			`spec.dnsConfig.nameservers[0]: Invalid value: "::ffff:1.2.3.4": must not be an IPv4-mapped IPv6 address`,
+			`spec.hostAliases[0].ip: Invalid value: "010.0.0.1": must not have leading 0s`}},
+		"rules without a policy": {`{initContainers: [{name: i, image: x, restartPolicyRules: [{action: No}]}], containers: [{name: a, image: x}]}`, []string{
+			`spec.initContainers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used`}},
+		"two sources": {`{volumes: [{name: v, emptyDir: {}, azureDisk: {diskName: a, diskURI: b}}], containers: [{name: a, image: x}]}`, []string{
+			`spec.volumes[0].azureDisk: Forbidden: may not specify more than 1 volume type`}},
 		"names twice": {`{containers: [{name: a, image: x}, {name: a, image: x}], initContainers: [{name: a, image: x}]}`, []string{
 			`spec.containers[1].name: Duplicate value: "a"`,
 			`spec.initContainers[0].name: Duplicate value: "a"`}},
@@ -184,20 +205,24 @@ func TestPodStrategy(t *testing.T) {
 metadata: {name: p, namespace: default, generation: 7, labels: {v: "1"}}
 spec:
   containers: [{name: a, image: "nginx:1.25", resources: {limits: {cpu: "1", memory: 1Gi}}}]
+  securityContext: {appArmorProfile: {type: Unconfined}}
   schedulingGates: [{name: g}]
   schedulingGroup: {podGroupName: x}
   topologySpreadConstraints: [{maxSkew: 1, topologyKey: z, whenUnsatisfiable: DoNotSchedule, labelSelector: {}, matchLabelKeys: [v]}]
 status: {phase: Running, podIP: 1.2.3.4}
 `)
-	d.PrepareCreate(&resource.Request{}, p)
+	d.PrepareCreate(&resource.Request{Now: metav1.Unix(1, 0)}, p)
 	if p.Generation != 1 || p.Status.Phase != corev1.PodPending || p.Status.PodIP != "" || p.Status.QOSClass != corev1.PodQOSGuaranteed {
 		t.Errorf("a new pod begins with generation %d and status %+v", p.Generation, p.Status)
 	}
-	if len(p.Status.Conditions) != 1 || p.Status.Conditions[0].Reason != corev1.PodReasonSchedulingGated {
+	if len(p.Status.Conditions) != 1 || p.Status.Conditions[0].Reason != corev1.PodReasonSchedulingGated || p.Status.Conditions[0].LastTransitionTime != metav1.Unix(1, 0) {
 		t.Errorf("a gated pod has conditions %+v", p.Status.Conditions)
 	}
 	if p.Spec.SchedulingGroup != nil {
 		t.Error("a field of a feature that is off is kept")
+	}
+	if len(p.Annotations) != 0 {
+		t.Errorf("an AppArmor profile became annotations %v", p.Annotations)
 	}
 	if e := p.Spec.TopologySpreadConstraints[0].LabelSelector.MatchExpressions; len(e) != 1 || e[0].Values[0] != "1" {
 		t.Errorf("matchLabelKeys became %+v", e)
@@ -217,8 +242,9 @@ status: {phase: Running, podIP: 1.2.3.4}
 	status.OwnerReferences = []metav1.OwnerReference{{Name: "x"}}
 	status.Status.Phase = corev1.PodRunning
 	status.Status.QOSClass = ""
+	status.Status.NodeAllocatableResourceClaimStatuses = []corev1.NodeAllocatableResourceClaimStatus{{}}
 	d.Updates["status"].PrepareUpdate(&resource.Request{}, status, p)
-	if status.Spec.NodeName != "" || status.OwnerReferences != nil || status.Status.Phase != corev1.PodRunning || status.Status.QOSClass != corev1.PodQOSGuaranteed || status.Generation != 1 {
+	if status.Spec.NodeName != "" || status.Status.NodeAllocatableResourceClaimStatuses != nil || status.OwnerReferences != nil || status.Status.Phase != corev1.PodRunning || status.Status.QOSClass != corev1.PodQOSGuaranteed || status.Generation != 1 {
 		t.Errorf("a status update made %+v", status)
 	}
 }

@@ -11,8 +11,11 @@ func DropDisabledPodFields(s, old *corev1.PodSpec) {
 	}
 	if !usesStopSignal(old) {
 		eachContainer(s, func(c *corev1.Container) {
-			if c.Lifecycle != nil {
-				c.Lifecycle.StopSignal = nil
+			if c.Lifecycle == nil || c.Lifecycle.StopSignal == nil {
+				return
+			}
+			if c.Lifecycle.StopSignal = nil; *c.Lifecycle == (corev1.Lifecycle{}) {
+				c.Lifecycle = nil
 			}
 		})
 	}

@@ -25,6 +25,8 @@ type PodSpecOptions struct {
 	AnyTokenPath bool
 	// HostSysctls lets a pod in the host's namespaces set their sysctls.
 	HostSysctls bool
+	// AnySELinuxPolicy lets volumes be labelled by mounting them so.
+	AnySELinuxPolicy bool
 	// AnyDeletionCost lets the annotation be no number.
 	AnyDeletionCost bool
 
@@ -44,8 +46,9 @@ func TemplateOptions(old *corev1.PodTemplateSpec) PodSpecOptions {
 // optionsFor finds what an old spec has that a new one could not.
 func optionsFor(old *corev1.PodSpec, annotations map[string]string) PodSpecOptions {
 	opts := PodSpecOptions{
-		AnyDeletionCost: len(validateDeletionCost(annotations, nil)) > 0,
-		HostSysctls:     old.SecurityContext != nil && len(validateHostSysctls(old, nil)) > 0,
+		AnyDeletionCost:  len(validateDeletionCost(annotations, nil)) > 0,
+		HostSysctls:      old.SecurityContext != nil && len(validateHostSysctls(old, nil)) > 0,
+		AnySELinuxPolicy: old.SecurityContext != nil && old.SecurityContext.SELinuxChangePolicy != nil,
 	}
 	eachContainer(old, func(c *corev1.Container) {
 		for _, l := range []corev1.ResourceList{c.Resources.Requests, c.Resources.Limits} {

@@ -40,9 +40,18 @@ func validatePodSecurityContext(spec *corev1.PodSpec, opts PodSpecOptions, at *f
 		errs = append(errs, check.OneOf(*p, []corev1.SupplementalGroupsPolicy{corev1.SupplementalGroupsPolicyMerge, corev1.SupplementalGroupsPolicyStrict}, at.Child("supplementalGroupsPolicy"))...)
 	}
 	if p := s.SELinuxChangePolicy; p != nil {
-		errs = append(errs, check.OneOf(*p, []corev1.PodSELinuxChangePolicy{corev1.SELinuxChangePolicyMountOption, corev1.SELinuxChangePolicyRecursive}, at.Child("seLinuxChangePolicy"))...)
+		errs = append(errs, check.OneOf(*p, seLinuxPolicies(opts), at.Child("seLinuxChangePolicy"))...)
 	}
 	return errs
+}
+
+// seLinuxPolicies are the ways to label volumes. Mounting with a label waits for a
+// feature that is off by default in this release.
+func seLinuxPolicies(opts PodSpecOptions) []corev1.PodSELinuxChangePolicy {
+	if opts.AnySELinuxPolicy {
+		return []corev1.PodSELinuxChangePolicy{corev1.SELinuxChangePolicyMountOption, corev1.SELinuxChangePolicyRecursive}
+	}
+	return []corev1.PodSELinuxChangePolicy{corev1.SELinuxChangePolicyRecursive}
 }
 
 const maxSysctlName = 253

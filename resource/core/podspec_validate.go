@@ -46,7 +46,10 @@ func ValidatePodSpec(s *corev1.PodSpec, meta *metav1.ObjectMeta, at *field.Path,
 		hostUsers:   s.HostUsers == nil || *s.HostUsers,
 	}
 	volumes, bad := validateVolumes(s.Volumes, meta, opts, at.Child("volumes"))
-	p.volumes = volumes
+	p.volumes, p.named = volumes, map[string]*corev1.VolumeSource{}
+	for i := range s.Volumes {
+		p.named[s.Volumes[i].Name] = &s.Volumes[i].VolumeSource
+	}
 	errs = append(errs, bad...)
 	for _, c := range s.ResourceClaims {
 		if c.Name != "" {
@@ -102,7 +105,7 @@ func validatePodNames(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	errs = append(errs, check.Tolerations(s.Tolerations, at.Child("tolerations"))...)
 	for i, h := range s.HostAliases {
 		at := at.Child("hostAliases").Index(i)
-		errs = append(errs, validation.IsValidIPForLegacyField(at.Child("ip"), h.IP, false, nil)...)
+		errs = append(errs, validation.IsValidIPForLegacyField(at.Child("ip"), h.IP, true, nil)...)
 		for j, n := range h.Hostnames {
 			errs = append(errs, check.Subdomain(n, at.Child("hostnames").Index(j))...)
 		}
@@ -133,10 +136,10 @@ func validateHostnameOverride(s *corev1.PodSpec, at *field.Path) field.ErrorList
 		errs = append(errs, field.TooLong(here, *h, maxHostname))
 	}
 	if s.SetHostnameAsFQDN != nil && *s.SetHostnameAsFQDN {
-		errs = append(errs, field.Forbidden(at.Child("setHostnameAsFQDN"), "may not be specified when hostnameOverride is true"))
+		errs = append(errs, field.Forbidden(here, "may not be specified when setHostnameAsFQDN is true"))
 	}
 	if s.HostNetwork {
-		errs = append(errs, field.Forbidden(at.Child("hostNetwork"), "may not be specified when hostnameOverride is true"))
+		errs = append(errs, field.Forbidden(here, "may not be specified when hostNetwork is true"))
 	}
 	return errs
 }
@@ -211,7 +214,7 @@ func validateDNSConfig(c *corev1.PodDNSConfig, policy corev1.DNSPolicy, at *fiel
 		errs = append(errs, field.Invalid(at.Child("nameservers"), c.Nameservers, fmt.Sprintf("must not have more than %v nameservers", maxNameservers)))
 	}
 	for i, ns := range c.Nameservers {
-		errs = append(errs, validation.IsValidIPForLegacyField(at.Child("nameservers").Index(i), ns, false, nil)...)
+		errs = append(errs, validation.IsValidIPForLegacyField(at.Child("nameservers").Index(i), ns, true, nil)...)
 	}
 	searches := at.Child("searches")
 	if len(c.Searches) > maxSearchPaths {

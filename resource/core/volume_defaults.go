@@ -20,39 +20,44 @@ func defaultVolume(v *corev1.Volume) {
 			*m = ptr.To[int32](defaultFileMode)
 		}
 	}
-	switch s := &v.VolumeSource; {
-	case s.Secret != nil:
+	// A volume of several sources is refused for that, with all of them complete.
+	s := &v.VolumeSource
+	if s.Secret != nil {
 		mode(&s.Secret.DefaultMode)
-	case s.ConfigMap != nil:
+	}
+	if s.ConfigMap != nil {
 		mode(&s.ConfigMap.DefaultMode)
-	case s.DownwardAPI != nil:
+	}
+	if s.DownwardAPI != nil {
 		mode(&s.DownwardAPI.DefaultMode)
 		defaultDownwardAPI(s.DownwardAPI.Items)
-	case s.Projected != nil:
+	}
+	if s.Projected != nil {
 		mode(&s.Projected.DefaultMode)
 		for i := range s.Projected.Sources {
 			defaultProjection(&s.Projected.Sources[i])
 		}
-	case s.HostPath != nil:
+	}
+	if s.HostPath != nil {
 		defaultHostPath(s.HostPath)
-	case s.ISCSI != nil:
-		if s.ISCSI.ISCSIInterface == "" {
-			s.ISCSI.ISCSIInterface = "default"
-		}
-	case s.RBD != nil:
+	}
+	if s.ISCSI != nil {
+		setDefault(&s.ISCSI.ISCSIInterface, "default")
+	}
+	if s.RBD != nil {
 		defaultRBD(&s.RBD.RBDPool, &s.RBD.RadosUser, &s.RBD.Keyring)
-	case s.AzureDisk != nil:
+	}
+	if s.AzureDisk != nil {
 		defaultAzureDisk(s.AzureDisk)
-	case s.ScaleIO != nil:
+	}
+	if s.ScaleIO != nil {
 		defaultScaleIO(&s.ScaleIO.StorageMode, &s.ScaleIO.FSType)
-	case s.Ephemeral != nil:
-		if t := s.Ephemeral.VolumeClaimTemplate; t != nil {
-			defaultClaimSpec(&t.Spec)
-		}
-	case s.Image != nil:
-		if s.Image.PullPolicy == "" {
-			s.Image.PullPolicy = defaultPullPolicy(s.Image.Reference)
-		}
+	}
+	if s.Ephemeral != nil && s.Ephemeral.VolumeClaimTemplate != nil {
+		defaultClaimSpec(&s.Ephemeral.VolumeClaimTemplate.Spec)
+	}
+	if s.Image != nil && s.Image.PullPolicy == "" {
+		s.Image.PullPolicy = defaultPullPolicy(s.Image.Reference)
 	}
 }
 

@@ -113,7 +113,7 @@ func validateVolumeSource(v *corev1.VolumeSource, name string, meta *metav1.Obje
 			}
 			return errs
 		}},
-		{"cephFS", v.CephFS != nil, func(at *field.Path) field.ErrorList { return requiredList(at, "monitors", v.CephFS.Monitors) }},
+		{"cephfs", v.CephFS != nil, func(at *field.Path) field.ErrorList { return requiredList(at, "monitors", v.CephFS.Monitors) }},
 		{"quobyte", v.Quobyte != nil, func(at *field.Path) field.ErrorList { return validateQuobyte(v.Quobyte, at) }},
 		{"downwardAPI", v.DownwardAPI != nil, func(at *field.Path) field.ErrorList {
 			errs := validateMode(v.DownwardAPI.DefaultMode, at.Child("defaultMode"))

@@ -62,7 +62,8 @@ func TestTwins(t *testing.T) {
 				a := theirs.ask(c)
 				c = k.next(rand.New(rand.NewPCG(seed, state)), ours.seeds[k.path])
 				b := ours.ask(c)
-				if a.code == b.code && cmp.Equal(a.body, b.body) {
+				excused := forgive(k.path, &a)
+				if forgive(k.path, &b) || excused || a.code == b.code && cmp.Equal(a.body, b.body) {
 					continue
 				}
 				mu.Lock()

@@ -86,7 +86,7 @@ func (c *Cluster) upstreamArgs() map[Part][]string {
 			"--requestheader-username-headers", "X-Remote-User", "--requestheader-group-headers", "X-Remote-Group",
 			"--requestheader-extra-headers-prefix", "X-Remote-Extra-",
 			"--proxy-client-cert-file", c.pki("front-proxy-client.crt"), "--proxy-client-key-file", c.pki("front-proxy-client.key"),
-			"--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction", "--service-cluster-ip-range", c.ServiceCIDR,
+			"--allow-privileged", "--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction", "--service-cluster-ip-range", c.ServiceCIDR,
 		},
 		Controllers: append([]string{
 			"--kubeconfig", c.Kubeconfig(controllersIdentity), "--use-service-account-credentials", "--leader-elect=false",
