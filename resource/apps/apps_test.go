@@ -147,6 +147,10 @@ spec:
 	rt.Verdicts(t, StatefulSet(), base,
 		rt.Verdict{Name: "good"},
 		rt.Verdict{Name: "claims are volumes", Patch: claims},
+		rt.Verdict{Name: "claims of one name", Patch: `{spec: {volumeClaimTemplates: [
+			{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}},
+			{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}}`},
+		rt.Verdict{Name: "names of hosts are the set's", Patch: `spec: {template: {spec: {hostname: A, subdomain: a.b}}}`},
 		rt.Verdict{Name: "no selector", Patch: `spec: {selector: null}`, Want: []string{"spec.selector: Required value", mismatched}},
 		rt.Verdict{Name: "orders", Patch: `spec: {podManagementPolicy: Any, updateStrategy: {type: OnDelete, rollingUpdate: {}}}`, Want: []string{
 			`spec.podManagementPolicy: Invalid value: "Any": must be 'OrderedReady' or 'Parallel'`,
@@ -207,6 +211,12 @@ func TestTemplateGeneration(t *testing.T) {
 	if g := o.Annotations[appsv1.DeprecatedTemplateGeneration]; g != "2" || o.Generation != 2 {
 		t.Errorf("a new template has template generation %q and generation %d", g, o.Generation)
 	}
+	status := old.DeepCopy()
+	status.Annotations = nil
+	d.Updates["status"].PrepareUpdate(&resource.Request{}, status, old)
+	if g := status.Annotations[appsv1.DeprecatedTemplateGeneration]; g != "1" {
+		t.Errorf("an update of the status made template generation %q", g)
+	}
 }
 
 func TestControllerRevision(t *testing.T) {
@@ -215,9 +225,10 @@ func TestControllerRevision(t *testing.T) {
 	rt.Verdicts(t, ControllerRevision(), base,
 		rt.Verdict{Name: "good"},
 		rt.Verdict{Name: "empty", Patch: `{data: null, revision: -1}`, Want: []string{
-			"data: Required value: data is mandatory",
 			"revision: Invalid value: -1: must be greater than or equal to 0",
+			"data: Required value: data is mandatory",
 		}},
+		rt.Verdict{Name: "list", Patch: `{data: [1]}`, Want: []string{"data: Required value: data must be a valid JSON object"}},
 	)
 	rt.UpdateVerdicts(t, ControllerRevision(), base, rt.Verdict{Name: "data", Patch: `data: {a: 2}`, Want: []string{
 		`data: Invalid value: {"a":2}: field is immutable`,

@@ -1,6 +1,8 @@
 package apps
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -28,7 +30,7 @@ func ControllerRevision() *resource.Definition {
 		ValidateName: apivalidation.NameIsDNSSubdomain,
 		Validate:     validateControllerRevision,
 		ValidateUpdate: func(r, old *appsv1.ControllerRevision) field.ErrorList {
-			return append(validateControllerRevision(r), check.Unchanged(r.Data, old.Data, field.NewPath("data"))...)
+			return append(check.NonNegative(r.Revision, field.NewPath("revision")), check.Unchanged(r.Data, old.Data, field.NewPath("data"))...)
 		},
 		Columns: []metav1.TableColumnDefinition{
 			columns.Name(),
@@ -42,14 +44,27 @@ func ControllerRevision() *resource.Definition {
 	}.Define()
 }
 
-// validateControllerRevision: the data is an object, or at least some bytes;
-// only the controller that wrote them can tell whether they make sense.
+// validateControllerRevision: the data is an object; only the controller that
+// wrote it can tell whether it makes sense.
 func validateControllerRevision(r *appsv1.ControllerRevision) field.ErrorList {
-	var errs field.ErrorList
-	if r.Data.Raw == nil && r.Data.Object == nil {
-		errs = append(errs, field.Required(field.NewPath("data"), "data is mandatory"))
+	errs := check.NonNegative(r.Revision, field.NewPath("revision"))
+	at := field.NewPath("data")
+	if r.Data.Raw == nil && r.Data.Object != nil {
+		return errs
 	}
-	return append(errs, check.NonNegative(r.Revision, field.NewPath("revision"))...)
+	var v any
+	if r.Data.Raw != nil {
+		if err := json.Unmarshal(r.Data.Raw, &v); err != nil {
+			return append(errs, field.Invalid(at, "<value omitted>", fmt.Sprintf("error parsing data: %v", err)))
+		}
+	}
+	if v == nil {
+		return append(errs, field.Required(at, "data is mandatory"))
+	}
+	if _, ok := v.(map[string]any); !ok {
+		errs = append(errs, field.Required(at, "data must be a valid JSON object"))
+	}
+	return errs
 }
 
 // controllerCell names the controller of an object as "daemonset.apps/name".

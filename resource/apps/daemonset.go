@@ -67,6 +67,7 @@ func DaemonSet() *resource.Definition {
 			"status": {
 				PrepareUpdate: func(_ *resource.Request, d, old *appsv1.DaemonSet) {
 					d.Spec = *old.Spec.DeepCopy()
+					// It stands for a field of the spec.
 					setTemplateGeneration(d, templateGeneration(old))
 				},
 				ValidateUpdate: validateDaemonSetStatus,

@@ -54,7 +54,7 @@ func validateStatefulSetSpec(s *appsv1.StatefulSetSpec, skip lenience) field.Err
 	} else {
 		errs = append(errs, validateSelects(selector, &s.Template, at.Child("template"))...)
 		if !skip.template {
-			t := withClaims(s)
+			t := asPods(s)
 			errs = append(errs, core.ValidatePodTemplateSpec(t, at.Child("template"), core.TemplateOptions(skip.old))...)
 		}
 	}
@@ -108,28 +108,30 @@ func shownRollout(r *appsv1.RollingUpdateStatefulSetStrategy) check.GoForm {
 	return check.GoForm{Value: shown}
 }
 
-// withClaims is the template as the pods will have it: each claim template
-// becomes a volume of its name.
-func withClaims(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
+// asPods is the template as the pods will have it: each claim template becomes a
+// volume of its name, before the others, and the names of hosts are the set's.
+func asPods(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
+	t := s.Template
+	t.Spec.Hostname, t.Spec.Subdomain = "", ""
 	if len(s.VolumeClaimTemplates) == 0 {
-		return &s.Template
+		return &t
 	}
 	claims := map[string]bool{}
-	t := s.Template
 	t.Spec.Volumes = nil
 	for i := range s.VolumeClaimTemplates {
-		claims[s.VolumeClaimTemplates[i].Name] = true
+		name := s.VolumeClaimTemplates[i].Name
+		if claims[name] {
+			continue
+		}
+		claims[name] = true
+		t.Spec.Volumes = append(t.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name},
+		}})
 	}
 	for _, v := range s.Template.Spec.Volumes {
 		if !claims[v.Name] {
 			t.Spec.Volumes = append(t.Spec.Volumes, v)
 		}
-	}
-	for i := range s.VolumeClaimTemplates {
-		name := s.VolumeClaimTemplates[i].Name
-		t.Spec.Volumes = append(t.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
-			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name},
-		}})
 	}
 	return &t
 }

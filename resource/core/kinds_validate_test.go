@@ -256,6 +256,16 @@ func TestSourcesOfClaims(t *testing.T) {
 	}
 }
 
+func TestLimitRangeNeedsNoName(t *testing.T) {
+	t.Parallel()
+	l := object(t, LimitRange(), "{}").(*corev1.LimitRange)
+	l.Name, l.UID = "", "u"
+	LimitRange().PrepareCreate(&resource.Request{}, l)
+	if l.Name != "u" {
+		t.Errorf("it is called %q", l.Name)
+	}
+}
+
 func TestEventNames(t *testing.T) {
 	t.Parallel()
 	d := Event()

@@ -31,6 +31,11 @@ func LimitRange() *resource.Definition {
 		ValidateName:   apivalidation.NameIsDNSSubdomain,
 		CreateOnUpdate: true,
 		Default:        defaultLimitRange,
+		PrepareCreate: func(_ *resource.Request, l *corev1.LimitRange) {
+			if l.Name == "" { // It is the only kind that needs no name.
+				l.Name = string(l.UID)
+			}
+		},
 		Validate:       validateLimitRange,
 		ValidateUpdate: func(l, _ *corev1.LimitRange) field.ErrorList { return validateLimitRange(l) },
 		Columns:        []metav1.TableColumnDefinition{columns.Name(), columns.CreatedAt()},
