@@ -91,7 +91,7 @@ func (p *Plugin) find(ctx context.Context, a *admission.Attributes) (*corev1.Pod
 // without one.
 func checkOverhead(pod *corev1.Pod, class *nodev1.RuntimeClass) error {
 	if class == nil || class.Overhead == nil {
-		if len(pod.Spec.Overhead) > 0 {
+		if pod.Spec.Overhead != nil {
 			return fmt.Errorf("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")
 		}
 		return nil

@@ -90,6 +90,10 @@ func podFields(p *corev1.Pod) map[string]string {
 // DefaultPod completes a pod beyond what [DefaultPodSpec] does for templates.
 func DefaultPod(p *corev1.Pod) {
 	DefaultPodSpec(&p.Spec)
+	if g := p.Spec.TerminationGracePeriodSeconds; *g < 0 {
+		// Templates may go on saying so.
+		p.Spec.TerminationGracePeriodSeconds = ptr.To[int64](1)
+	}
 	requestLimits(p.Spec.Containers)
 	requestLimits(p.Spec.InitContainers)
 	defaultPodResources(p)

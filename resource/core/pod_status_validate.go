@@ -271,7 +271,7 @@ func validateStatusUsers(statuses []corev1.ContainerStatus, os *corev1.PodOS, at
 		if u == nil || u.Linux == nil {
 			continue
 		}
-		at := at.Index(i).Child("linux")
+		at := at.Index(i).Child("user", "linux")
 		if os != nil && os.Name == corev1.Windows {
 			errs = append(errs, field.Forbidden(at, "cannot be set for a windows pod"))
 			continue

@@ -35,8 +35,8 @@ func preparePodStatus(_ *resource.Request, p, old *corev1.Pod) {
 		// Of a feature that is off by default in this release.
 		p.Status.NodeAllocatableResourceClaimStatuses = nil
 	}
-	// The class never changes; a pod stored without one may still get it.
-	if old.Status.QOSClass != "" {
+	// The class never changes, which validation says; old kubelets leave it out.
+	if p.Status.QOSClass == "" {
 		p.Status.QOSClass = old.Status.QOSClass
 	}
 	// A kubelet that does not report the generation must not undo one that did.
@@ -183,7 +183,9 @@ func defaultPodResources(p *corev1.Pod) {
 		r.Requests[name] = q.DeepCopy()
 	}
 	for name := range requests {
-		add(name, requests)
+		if check.IsOvercommitAllowed(name) {
+			add(name, requests)
+		}
 	}
 	for name := range r.Limits {
 		add(name, r.Limits)

@@ -69,6 +69,8 @@ func TestValidatePod(t *testing.T) {
 			`spec.hostAliases[0].ip: Invalid value: "010.0.0.1": must not have leading 0s`}},
 		"rules without a policy": {`{initContainers: [{name: i, image: x, restartPolicyRules: [{action: No}]}], containers: [{name: a, image: x}]}`, []string{
 			`spec.initContainers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used`}},
+		"name of an interface": {`{volumes: [{name: v, iscsi: {targetPortal: "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a:3260", iqn: "iqn.2001-04.com.example:a", lun: 0, initiatorName: "iqn.2001-04.com.example:b"}}], containers: [{name: a, image: x}]}`, []string{
+			`spec.volumes[0].name: Invalid value: "v": Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.`}},
 		"two sources": {`{volumes: [{name: v, emptyDir: {}, azureDisk: {diskName: a, diskURI: b}}], containers: [{name: a, image: x}]}`, []string{
 			`spec.volumes[0].azureDisk: Forbidden: may not specify more than 1 volume type`}},
 		"names twice": {`{containers: [{name: a, image: x}, {name: a, image: x}], initContainers: [{name: a, image: x}]}`, []string{
@@ -228,6 +230,9 @@ status: {phase: Running, podIP: 1.2.3.4}
 		t.Errorf("matchLabelKeys became %+v", e)
 	}
 	wantErrors(t, "after the merge", d.Validate(p))
+	if late := parse[*corev1.Pod](t, d, "spec: {terminationGracePeriodSeconds: -1, containers: [{name: a, image: x}]}"); *late.Spec.TerminationGracePeriodSeconds != 1 {
+		t.Errorf("a negative grace period became %d", *late.Spec.TerminationGracePeriodSeconds)
+	}
 
 	next := p.DeepCopy()
 	next.Spec.SchedulingGates = nil

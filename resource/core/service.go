@@ -154,6 +154,12 @@ func needsClusterIP(s *corev1.Service) bool {
 	return false
 }
 
+// isExternalName reports whether a service has no addresses of the cluster. One of
+// a type that is refused counts as having them.
+func isExternalName(s *corev1.Service) bool {
+	return s.Spec.Type == corev1.ServiceTypeExternalName
+}
+
 // needsNodePort reports whether the ports of a service get ports of the nodes.
 func needsNodePort(s *corev1.Service) bool {
 	return s.Spec.Type == corev1.ServiceTypeNodePort ||

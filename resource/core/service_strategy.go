@@ -18,7 +18,7 @@ func prepareServiceUpdate(_ *resource.Request, s, old *corev1.Service) {
 // keepAllocated gives a service that is replaced by one without addresses and
 // ports those that it has, since many clients send back what they once wrote.
 func keepAllocated(s, old *corev1.Service) {
-	if old.Spec.Type != corev1.ServiceTypeExternalName && s.Spec.Type != corev1.ServiceTypeExternalName {
+	if !isExternalName(old) && !isExternalName(s) {
 		if s.Spec.ClusterIP == "" {
 			s.Spec.ClusterIP = old.Spec.ClusterIP
 		}
@@ -72,7 +72,7 @@ func agreeOnClusterIPs(s, old *corev1.Service) {
 // client has left it as it was.
 func dropUnused(s, old *corev1.Service) {
 	sp, was := &s.Spec, &old.Spec
-	if needsClusterIP(old) && !needsClusterIP(s) {
+	if !isExternalName(old) && isExternalName(s) {
 		if sp.ClusterIP == was.ClusterIP && slices.Equal(sp.ClusterIPs, was.ClusterIPs) {
 			sp.ClusterIP, sp.ClusterIPs = "", nil
 		}

@@ -29,6 +29,9 @@ func validateVolumes(vs []corev1.Volume, meta *metav1.ObjectMeta, opts PodSpecOp
 	for i := range vs {
 		v, at := &vs[i], at.Index(i)
 		bad := validateVolumeSource(&v.VolumeSource, v.Name, meta, opts, at)
+		if s := v.ISCSI; s != nil && s.InitiatorName != nil && len(v.Name+":"+s.TargetPortal) > maxISCSIName {
+			bad = append(bad, field.Invalid(at.Child("name"), v.Name, "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified."))
+		}
 		if v.Name == "" {
 			bad = append(bad, field.Required(at.Child("name"), ""))
 		} else {
@@ -47,6 +50,10 @@ func validateVolumes(vs []corev1.Volume, meta *metav1.ObjectMeta, opts PodSpecOp
 	}
 	return good, errs
 }
+
+// maxISCSIName is what an interface of iSCSI, which is named after a volume and its
+// portal, may be called.
+const maxISCSIName = 64
 
 // source is one of the types that a volume can be of.
 type source struct {

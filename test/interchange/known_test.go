@@ -8,7 +8,7 @@ import (
 // known are differences between the twins that are meant: a cause that one of
 // them gives and the other does not. TestTwins does not fail for them.
 var known = []struct {
-	kind, cause *regexp.Regexp // of the collection's path; of "field: message", or "reason: message" where there are no causes
+	kind, cause *regexp.Regexp // of the collection's path; of "field: message", of "reason: message" where there are no causes, or of the class
 	why         string
 }{
 	{regexp.MustCompile(`/persistentvolumes$`), regexp.MustCompile(`^spec\.flexVolume: forbidden: may not specify more than 1 volume type`),
@@ -19,6 +19,8 @@ var known = []struct {
 		"upstream cannot convert an annotation that it would overwrite anyway"},
 	{regexp.MustCompile(`.`), regexp.MustCompile(`\.volumes\[\d+\]\.downward?API: forbidden: may not specify more than 1 volume type`),
 		"upstream has left a letter out of the field's name"},
+	{regexp.MustCompile(`/pods$`), regexp.MustCompile(`^content at \.status\.qosClass`),
+		"upstream lets the maker of a pod choose its class of service"},
 	{regexp.MustCompile(`.`), regexp.MustCompile(`\.restartPolicyRules\[\d+\]\.action: unsupported value: .* supported values: "restart"`),
 		"the node does not restart all containers at once, so the API does not let anybody ask for it"},
 }
