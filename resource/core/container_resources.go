@@ -68,7 +68,7 @@ func (p *podContext) resizePolicy(policies []corev1.ContainerResizePolicy, at *f
 		errs = append(errs, requiredOneOf(r.ResourceName, []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}, at)...)
 		errs = append(errs, requiredOneOf(r.RestartPolicy, []corev1.ResourceResizeRestartPolicy{corev1.NotRequired, corev1.RestartContainer}, at)...)
 		if p.restart == corev1.RestartPolicyNever && r.RestartPolicy != corev1.NotRequired {
-			errs = append(errs, field.Invalid(at, r.RestartPolicy, "must be 'NotRequired' when `restartPolicy` is 'Never'"))
+			errs = append(errs, field.Invalid(at, r.RestartPolicy, "must be 'NotRequired' when pod `restartPolicy` is 'Never'"))
 		}
 	}
 	return errs

@@ -183,7 +183,10 @@ func validateEventV1(obj, old resource.Object) field.ErrorList {
 		}
 		return validateEventV1Update(ev, was)
 	}
-	errs := check.Messages(apivalidation.NameIsDNSSubdomain(ev.Name, false), ev.Name, metaPath.Child("name"))
+	var errs field.ErrorList
+	if ev.Name != "" { // Else it is refused for having none.
+		errs = check.Messages(apivalidation.NameIsDNSSubdomain(ev.Name, false), ev.Name, metaPath.Child("name"))
+	}
 	errs = append(errs, validateEventSeries(ev)...)
 	if ev.EventTime.IsZero() {
 		errs = append(errs, field.Required(field.NewPath("eventTime"), ""))

@@ -71,6 +71,10 @@ func TestValidatePod(t *testing.T) {
 			`spec.initContainers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used`}},
 		"name of an interface": {`{volumes: [{name: v, iscsi: {targetPortal: "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a:3260", iqn: "iqn.2001-04.com.example:a", lun: 0, initiatorName: "iqn.2001-04.com.example:b"}}], containers: [{name: a, image: x}]}`, []string{
 			`spec.volumes[0].name: Invalid value: "v": Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.`}},
+		"users of the host": {`{hostUsers: false, hostPID: true, hostIPC: true, restartPolicy: Never, containers: [{name: a, image: x, resizePolicy: [{resourceName: cpu, restartPolicy: RestartContainer}]}]}`, []string{
+			"spec.containers[0].resizePolicy: Invalid value: \"RestartContainer\": must be 'NotRequired' when pod `restartPolicy` is 'Never'",
+			"spec.HostPID: Forbidden: when `hostUsers` is false",
+			"spec.HostIPC: Forbidden: when `hostUsers` is false"}},
 		"two sources": {`{volumes: [{name: v, emptyDir: {}, azureDisk: {diskName: a, diskURI: b}}], containers: [{name: a, image: x}]}`, []string{
 			`spec.volumes[0].azureDisk: Forbidden: may not specify more than 1 volume type`}},
 		"names twice": {`{containers: [{name: a, image: x}, {name: a, image: x}], initContainers: [{name: a, image: x}]}`, []string{

@@ -171,11 +171,12 @@ func validateHostUsers(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	if s.HostNetwork {
 		errs = append(errs, field.Forbidden(at.Child("hostNetwork"), why))
 	}
+	// Upstream writes these two so.
 	if s.HostPID {
-		errs = append(errs, field.Forbidden(at.Child("hostPID"), why))
+		errs = append(errs, field.Forbidden(at.Child("HostPID"), why))
 	}
 	if s.HostIPC {
-		errs = append(errs, field.Forbidden(at.Child("hostIPC"), why))
+		errs = append(errs, field.Forbidden(at.Child("HostIPC"), why))
 	}
 	for i := range s.Containers {
 		if len(s.Containers[i].VolumeDevices) > 0 {
