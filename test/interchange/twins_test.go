@@ -144,8 +144,11 @@ func (w *twin) learn(kinds []*kind) {
 }
 
 // calm removes the webhooks, whose servers do not exist: they would be asked.
+// It also removes the class that Proa would fill in.
 func (w *twin) calm() {
 	w.t.Helper()
+	// What Proa brings along for Ingress is its own; upstream has none to remove.
+	w.do(http.MethodDelete, "/apis/networking.k8s.io/v1/ingressclasses/proa", nil)
 	for _, hooks := range []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"} {
 		if r := w.do(http.MethodDelete, "/apis/admissionregistration.k8s.io/v1/"+hooks+"/"+objectName, nil); r.code != http.StatusOK {
 			w.t.Fatalf("%s: %d %v", hooks, r.code, r.body)
