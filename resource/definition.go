@@ -33,7 +33,7 @@ type Definition struct {
 	Prefix        string
 	StoredAsJSON  bool
 	CleanUp       string
-	Finalizers    FinalizerNames
+	AnyFinalizer  bool
 	Restored      []string
 	Verbs         []string
 	Virtual       bool
@@ -177,7 +177,7 @@ func (r Row[T]) Define() *Definition {
 	d := &Definition{
 		Storage: r.Storage, Kind: r.Kind, Plural: r.Plural, Singular: r.Singular,
 		ShortNames: r.ShortNames, Categories: r.Categories, ClusterScoped: r.ClusterScoped,
-		Prefix: r.Prefix, StoredAsJSON: r.StoredAsJSON, CleanUp: r.CleanUp, Finalizers: r.Finalizers, Restored: r.Restored, Verbs: r.Verbs, Virtual: r.Virtual,
+		Prefix: r.Prefix, StoredAsJSON: r.StoredAsJSON, CleanUp: r.CleanUp, AnyFinalizer: r.AnyFinalizer, Restored: r.Restored, Verbs: r.Verbs, Virtual: r.Virtual,
 		CreateOnUpdate: r.CreateOnUpdate, Settled: r.Settled, RequireResourceVersion: r.RequireResourceVersion,
 		OrphanByDefault: r.OrphanByDefault, ReturnDeleted: r.ReturnDeleted, HasGraceful: r.Graceful != nil, HasGeneration: r.Spec != nil,
 		Connects: r.Connects, Indexed: r.Indexed, Columns: r.Columns,

@@ -115,9 +115,8 @@ type Row[T Object] struct {
 	// MarkDeleted completes an object that has just got its deletion timestamp
 	// (a namespace becomes Terminating). Nil: nothing to do.
 	MarkDeleted func(req *Request, obj T)
-	// Finalizers says when the names of finalizers must have a domain, or be
-	// standard ones.
-	Finalizers FinalizerNames
+	// AnyFinalizer: the names of finalizers need no domain.
+	AnyFinalizer bool
 	// CleanUp is a finalizer that the first request for deletion adds, for kinds
 	// that cause what must be deleted before them.
 	CleanUp string
@@ -171,16 +170,6 @@ type Update[T Object] struct {
 	// Verbs are those served: get, patch and update unless set.
 	Verbs []string
 }
-
-// FinalizerNames says when finalizers must have a domain.
-type FinalizerNames int
-
-// As upstream has it for its kinds.
-const (
-	QualifiedFinalizers FinalizerNames = iota
-	QualifiedFinalizersAfterCreation
-	AnyFinalizers
-)
 
 // Scale reads and writes the replica count of a T.
 type Scale[T Object] struct {

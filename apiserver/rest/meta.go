@@ -60,11 +60,17 @@ func wipe(obj metav1.Object) {
 // validateCreate checks the metadata and then the kind's own rules.
 func validateCreate(d *resource.Definition, s *resource.Served, obj resource.Object) error {
 	errs := apivalidation.ValidateObjectMetaAccessor(obj, !d.ClusterScoped, d.ValidateName, metadata)
-	if d.Finalizers == resource.QualifiedFinalizers {
-		errs = append(errs, check.Finalizers(obj.GetFinalizers(), metadata.Child("finalizers"))...)
-	}
+	errs = append(errs, checkFinalizers(d, obj)...)
 	errs = append(errs, d.Validate(obj)...)
 	return invalid(d, obj, append(errs, validateServed(s, obj, nil)...))
+}
+
+// checkFinalizers wants a domain in the names of finalizers, of most kinds.
+func checkFinalizers(d *resource.Definition, obj resource.Object) field.ErrorList {
+	if d.AnyFinalizer {
+		return nil
+	}
+	return check.Finalizers(obj.GetFinalizers(), metadata.Child("finalizers"))
 }
 
 // validateServed makes the checks that only a version beside the stored one
@@ -91,9 +97,7 @@ func validateServed(s *resource.Served, obj, old resource.Object) field.ErrorLis
 func validateUpdate(d *resource.Definition, hooks *resource.UpdateHooks, obj, old resource.Object) error {
 	errs := apivalidation.ValidateObjectMetaAccessor(obj, !d.ClusterScoped, anyName, metadata)
 	errs = append(errs, apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, metadata)...)
-	if d.Finalizers != resource.AnyFinalizers {
-		errs = append(errs, check.Finalizers(obj.GetFinalizers(), metadata.Child("finalizers"))...)
-	}
+	errs = append(errs, checkFinalizers(d, obj)...)
 	return invalid(d, obj, append(errs, hooks.ValidateUpdate(obj, old)...))
 }
 

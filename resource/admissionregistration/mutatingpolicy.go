@@ -25,7 +25,7 @@ func MutatingAdmissionPolicy() *resource.Definition {
 		Plural:                 "mutatingadmissionpolicies",
 		Categories:             []string{"api-extensions"},
 		ClusterScoped:          true,
-		Finalizers:             resource.QualifiedFinalizersAfterCreation,
+		AnyFinalizer:           true,
 		RequireResourceVersion: true,
 		Settled:                true,
 		New:                    func() *arv1.MutatingAdmissionPolicy { return new(arv1.MutatingAdmissionPolicy) },

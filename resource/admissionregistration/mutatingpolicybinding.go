@@ -21,7 +21,7 @@ func MutatingAdmissionPolicyBinding() *resource.Definition {
 		Plural:                 "mutatingadmissionpolicybindings",
 		Categories:             []string{"api-extensions"},
 		ClusterScoped:          true,
-		Finalizers:             resource.QualifiedFinalizersAfterCreation,
+		AnyFinalizer:           true,
 		RequireResourceVersion: true,
 		Settled:                true,
 		New:                    func() *arv1.MutatingAdmissionPolicyBinding { return new(arv1.MutatingAdmissionPolicyBinding) },

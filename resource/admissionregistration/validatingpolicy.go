@@ -28,7 +28,7 @@ func ValidatingAdmissionPolicy() *resource.Definition {
 		Plural:                 "validatingadmissionpolicies",
 		Categories:             []string{"api-extensions"},
 		ClusterScoped:          true,
-		Finalizers:             resource.QualifiedFinalizersAfterCreation,
+		AnyFinalizer:           true,
 		RequireResourceVersion: true,
 		Settled:                true,
 		New:                    func() *arv1.ValidatingAdmissionPolicy { return new(arv1.ValidatingAdmissionPolicy) },
@@ -54,6 +54,7 @@ func ValidatingAdmissionPolicy() *resource.Definition {
 		Spec:     func(p *arv1.ValidatingAdmissionPolicy) any { return &p.Spec },
 		Updates: map[string]resource.Update[*arv1.ValidatingAdmissionPolicy]{
 			"status": {
+				Restored: []string{"metadata"},
 				PrepareUpdate: func(_ *resource.Request, p, old *arv1.ValidatingAdmissionPolicy) {
 					p.Spec = *old.Spec.DeepCopy()
 					metav1.ResetObjectMetaForStatus(p, old.DeepCopy())

@@ -25,7 +25,7 @@ func ValidatingAdmissionPolicyBinding() *resource.Definition {
 		Plural:                 "validatingadmissionpolicybindings",
 		Categories:             []string{"api-extensions"},
 		ClusterScoped:          true,
-		Finalizers:             resource.QualifiedFinalizersAfterCreation,
+		AnyFinalizer:           true,
 		RequireResourceVersion: true,
 		Settled:                true,
 		New:                    func() *arv1.ValidatingAdmissionPolicyBinding { return new(arv1.ValidatingAdmissionPolicyBinding) },

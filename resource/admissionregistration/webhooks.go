@@ -19,7 +19,7 @@ func ValidatingWebhookConfiguration() *resource.Definition {
 	return resource.Row[*arv1.ValidatingWebhookConfiguration]{
 		Storage:                arv1.SchemeGroupVersion,
 		Kind:                   "ValidatingWebhookConfiguration",
-		Finalizers:             resource.QualifiedFinalizersAfterCreation,
+		AnyFinalizer:           true,
 		Plural:                 "validatingwebhookconfigurations",
 		Categories:             []string{"api-extensions"},
 		ClusterScoped:          true,
@@ -55,7 +55,7 @@ func MutatingWebhookConfiguration() *resource.Definition {
 	return resource.Row[*arv1.MutatingWebhookConfiguration]{
 		Storage:                arv1.SchemeGroupVersion,
 		Kind:                   "MutatingWebhookConfiguration",
-		Finalizers:             resource.QualifiedFinalizersAfterCreation,
+		AnyFinalizer:           true,
 		Plural:                 "mutatingwebhookconfigurations",
 		Categories:             []string{"api-extensions"},
 		ClusterScoped:          true,

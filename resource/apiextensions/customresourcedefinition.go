@@ -51,7 +51,7 @@ func CustomResourceDefinition() *resource.Definition {
 			addStored(d)
 		},
 		StoredAsJSON: true,
-		Finalizers:   resource.AnyFinalizers,
+		AnyFinalizer: true,
 		CleanUp:      apiextensionsv1.CustomResourceCleanupFinalizer,
 		MarkDeleted:  markDeleted,
 		Validate:     validate,

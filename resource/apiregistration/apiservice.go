@@ -22,6 +22,7 @@ func APIServiceRow() *resource.Definition {
 	return resource.Row[*APIService]{
 		Storage:                SchemeGroupVersion,
 		Kind:                   "APIService",
+		AnyFinalizer:           true,
 		Plural:                 "apiservices",
 		Prefix:                 "apiregistration.k8s.io/apiservices",
 		Categories:             []string{"api-extensions"},
@@ -47,6 +48,7 @@ func APIServiceRow() *resource.Definition {
 			return validate(s)
 		},
 		Updates: map[string]resource.Update[*APIService]{"status": {
+			Restored: []string{"metadata"},
 			PrepareUpdate: func(_ *resource.Request, s, old *APIService) {
 				old = old.DeepCopy()
 				s.Spec = old.Spec

@@ -22,7 +22,7 @@ func Lease() *resource.Definition {
 	return resource.Row[*coordinationv1.Lease]{
 		Storage:                coordinationv1.SchemeGroupVersion,
 		Kind:                   "Lease",
-		Finalizers:             resource.QualifiedFinalizersAfterCreation,
+		AnyFinalizer:           true,
 		Plural:                 "leases",
 		New:                    func() *coordinationv1.Lease { return new(coordinationv1.Lease) },
 		NewList:                func() runtime.Object { return new(coordinationv1.LeaseList) },

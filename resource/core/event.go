@@ -26,13 +26,13 @@ const eventTTL = time.Hour
 // events.k8s.io/v1, which asks more of what is written through it.
 func Event() *resource.Definition {
 	return resource.Row[*corev1.Event]{
-		Storage:    corev1.SchemeGroupVersion,
-		Kind:       "Event",
-		Finalizers: resource.AnyFinalizers,
-		Plural:     "events",
-		ShortNames: []string{"ev"},
-		New:        func() *corev1.Event { return new(corev1.Event) },
-		NewList:    func() runtime.Object { return new(corev1.EventList) },
+		Storage:      corev1.SchemeGroupVersion,
+		Kind:         "Event",
+		AnyFinalizer: true,
+		Plural:       "events",
+		ShortNames:   []string{"ev"},
+		New:          func() *corev1.Event { return new(corev1.Event) },
+		NewList:      func() runtime.Object { return new(corev1.EventList) },
 		// The old version takes any name: events are called after what they are of.
 		ValidateName:   func(name string, _ bool) []string { return path.IsValidPathSegmentName(name) },
 		CreateOnUpdate: true,

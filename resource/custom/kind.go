@@ -81,7 +81,7 @@ func (k *Kind) define() *resource.Definition {
 		ShortNames: k.names.ShortNames, Categories: k.names.Categories,
 		ClusterScoped: k.crd.Spec.Scope == apiextensionsv1.ClusterScoped,
 		Prefix:        k.group + "/" + k.names.Plural,
-		Verbs:         verbs, Finalizers: resource.AnyFinalizers, RequireResourceVersion: true, HasGeneration: true,
+		Verbs:         verbs, AnyFinalizer: true, RequireResourceVersion: true, HasGeneration: true,
 		New:            func() resource.Object { return k.storage.New() },
 		ValidateName:   apivalidation.NameIsDNSSubdomain,
 		PrepareCreate:  prepareCreate,

@@ -21,7 +21,7 @@ func RuntimeClass() *resource.Definition {
 	return resource.Row[*nodev1.RuntimeClass]{
 		Storage:                nodev1.SchemeGroupVersion,
 		Kind:                   "RuntimeClass",
-		Finalizers:             resource.QualifiedFinalizersAfterCreation,
+		AnyFinalizer:           true,
 		Plural:                 "runtimeclasses",
 		ClusterScoped:          true,
 		RequireResourceVersion: true,

@@ -21,7 +21,7 @@ func PodDisruptionBudget() *resource.Definition {
 	return resource.Row[*policyv1.PodDisruptionBudget]{
 		Storage:                policyv1.SchemeGroupVersion,
 		Kind:                   "PodDisruptionBudget",
-		Finalizers:             resource.QualifiedFinalizersAfterCreation,
+		AnyFinalizer:           true,
 		Plural:                 "poddisruptionbudgets",
 		ShortNames:             []string{"pdb"},
 		RequireResourceVersion: true,

@@ -55,9 +55,7 @@ func CSIDriver() *resource.Definition {
 			errs = append(errs, check.Unchanged(d.Spec.AttachRequired, old.Spec.AttachRequired, spec.Child("attachedRequired"))...)
 			return append(errs, check.Unchanged(d.Spec.VolumeLifecycleModes, old.Spec.VolumeLifecycleModes, spec.Child("volumeLifecycleModes"))...)
 		},
-		Spec: func(d *storagev1.CSIDriver) any {
-			return []any{d.Spec.TokenRequests, d.Spec.RequiresRepublish, d.Spec.SELinuxMount, d.Spec.NodeAllocatableUpdatePeriodSeconds}
-		},
+		Spec: func(d *storagev1.CSIDriver) any { return &d.Spec },
 		Columns: []metav1.TableColumnDefinition{
 			columns.Name(),
 			columns.Boolean("AttachRequired", doc["attachRequired"]),

@@ -52,6 +52,7 @@ func VolumeAttachment() *resource.Definition {
 		ValidateUpdate: validateVolumeAttachmentUpdate,
 		Updates: map[string]resource.Update[*storagev1.VolumeAttachment]{
 			"status": {
+				Restored: []string{"metadata"},
 				PrepareUpdate: func(_ *resource.Request, a, old *storagev1.VolumeAttachment) {
 					a.Spec = *old.Spec.DeepCopy()
 					metav1.ResetObjectMetaForStatus(a, old.DeepCopy())
