@@ -15,7 +15,8 @@
 //     of nftables already, and name the groups of pods that they speak of.
 //   - state holds the policies, pods and namespaces. It keeps the members of each
 //     group that is in use, and says which chain each pod of the node goes by.
-//   - table applies what changed since the last time, in one transaction.
+//   - table applies what changed since the last time, such that no packet slips
+//     through while it does.
 //
 // # The rules
 //
@@ -60,8 +61,9 @@
 //     API server since its start begins no pods but those on the host network and
 //     static ones; once it has, it goes on by what it knows when the API server is
 //     away.
-//   - The rules outlive the process; the next one replaces the table in one
-//     transaction. [Cleanup] removes it.
+//   - The rules outlive the process. The next one writes the table under a second
+//     name, by the side of the one that is there, and then deletes that: packets
+//     pass what both allow in between. [Cleanup] removes it.
 //
 // Source addresses are believed. A pod that may make raw packets (CAP_NET_RAW)
 // can send some under another's address; it gets no answers to them.

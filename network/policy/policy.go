@@ -13,12 +13,12 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
-	"sigs.k8s.io/knftables"
 
 	"proa/node/pod"
 )
 
-// DefaultTable is the name of the nftables table, in the family inet.
+// DefaultTable is the name of the nftables table, in the family inet. By turns it
+// is this and the same with -2, see Config.Table.
 const DefaultTable = "proa-policy"
 
 // Config is what an enforcer is made of.
@@ -33,7 +33,9 @@ type Config struct {
 	Bridge string
 	// DNS is the address at which this node answers names, if it does.
 	DNS netip.Addr
-	// Table is the name of the nftables table. Default DefaultTable.
+	// Table is the name of the nftables table. When it is written anew beside the
+	// one that is there it takes the other name of the two, this and this with -2.
+	// Default DefaultTable.
 	Table string
 	Log   *slog.Logger
 }
@@ -83,16 +85,16 @@ func New(c Config) (*Enforcer, error) {
 	if c.Table == "" {
 		c.Table = DefaultTable
 	}
-	nft, err := knftables.New(knftables.InetFamily, c.Table)
+	in, err := placesOf(c.Table)
 	if err != nil {
-		return nil, fmt.Errorf("network policies: nftables (package nftables): %w", err)
+		return nil, fmt.Errorf("network policies: %w", err)
 	}
-	return newEnforcer(c, nft)
+	return newEnforcer(c, in)
 }
 
-func newEnforcer(c Config, nft knftables.Interface) (*Enforcer, error) {
+func newEnforcer(c Config, in places) (*Enforcer, error) {
 	e := &Enforcer{
-		config: c, dirty: newDirty(), state: newState(newTable(nft, c.Bridge)),
+		config: c, dirty: newDirty(), state: newState(newTable(in, c.Bridge)),
 		admitted: map[types.NamespacedName]*admission{}, holders: map[netip.Addr]types.NamespacedName{},
 		wake: make(chan struct{}, 1), synced: make(chan struct{}),
 	}
@@ -337,21 +339,20 @@ func mirrors(p *v1.Pod) bool {
 	return is
 }
 
-// Cleanup removes the table of that name; "" is DefaultTable.
+// Cleanup removes the table of that name, wherever it stands; "" is DefaultTable.
 func Cleanup(ctx context.Context, name string) error {
 	if name == "" {
 		name = DefaultTable
 	}
-	nft, err := knftables.New(knftables.InetFamily, name)
+	in, err := placesOf(name)
 	if err != nil {
 		return fmt.Errorf("remove the rules of network policies: %w", err)
 	}
-	tx := nft.NewTransaction()
-	// Adding first makes deleting work when it is not there.
-	tx.Add(&knftables.Table{})
-	tx.Delete(&knftables.Table{})
-	if err := nft.Run(ctx, tx); err != nil {
-		return fmt.Errorf("remove the rules of network policies: %w", err)
+	var errs []error
+	for at := range in {
+		if err := in.run(ctx, at, gone); err != nil {
+			errs = append(errs, fmt.Errorf("remove the rules of network policies: %w", err))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,41 +18,10 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
-	"sigs.k8s.io/knftables"
 
 	"proa/apiserver/apitest"
 	"proa/node/pod"
 )
-
-// kernel is a fake one that tells of each transaction, and refuses them while it
-// is told to.
-type kernel struct {
-	*knftables.Fake
-	ran chan struct{} // has room for one
-
-	mu   sync.Mutex
-	fail error
-}
-
-func (k *kernel) Run(ctx context.Context, tx *knftables.Transaction) error {
-	k.mu.Lock()
-	err := k.fail
-	k.mu.Unlock()
-	if err == nil {
-		err = k.Fake.Run(ctx, tx)
-	}
-	select {
-	case k.ran <- struct{}{}:
-	default:
-	}
-	return err
-}
-
-func (k *kernel) refuse(err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.fail = err
-}
 
 // node is an enforcer on a real API server and a fake kernel.
 type node struct {
@@ -66,11 +34,11 @@ type node struct {
 func newNode(t *testing.T) *node {
 	t.Helper()
 	env := apitest.Start(t)
-	k := &kernel{Fake: knftables.NewFake(knftables.InetFamily, DefaultTable), ran: make(chan struct{}, 1)}
+	k := newKernel()
 	shared := informers.NewSharedInformerFactoryWithOptions(env.Admin, 0, informers.WithTransform(Trim))
 	e, err := newEnforcer(Config{
 		Informers: shared, NodeName: "here", DNS: netip.MustParseAddr("10.43.0.10"), Table: DefaultTable, Log: slog.New(slog.DiscardHandler),
-	}, k)
+	}, k.places())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +106,7 @@ func (n *node) admitted(p *v1.Pod, ip string) {
 }
 
 func (n *node) passes(hook, from, to string) bool {
-	return passes(n.kernel.Fake, hook, packet{netip.MustParseAddr(from), netip.MustParseAddr(to), "tcp", 80})
+	return n.kernel.passes(hook, packet{netip.MustParseAddr(from), netip.MustParseAddr(to), "tcp", 80})
 }
 
 // until waits for transactions until a packet passes, or does not any more.
@@ -165,7 +133,7 @@ func TestAdmit(t *testing.T) {
 	n := newNode(t)
 	early := n.pod("early", "here", nil)
 	n.admitted(early, "10.42.0.2")
-	if n.kernel.Table != nil || n.source.complete {
+	if n.kernel.present() != nil || n.source.complete {
 		t.Error("without a policy there is a table, or pods are followed")
 	}
 	n.policy("deny", networkingv1.NetworkPolicySpec{PodSelector: selecting("web")})
@@ -194,8 +162,8 @@ func TestAdmit(t *testing.T) {
 	n.delete(web)
 	n.delete(early)
 	n.until(true, outside, "10.42.0.2")
-	if n.kernel.Table != nil {
-		t.Errorf("nothing is isolated any more, and there is a table:\n%s", n.kernel.Dump())
+	if n.kernel.present() != nil {
+		t.Errorf("nothing is isolated any more, and there is a table:\n%s", n.kernel.dump())
 	}
 	host := n.pod("host", "here", func(p *v1.Pod) { p.Spec.HostNetwork = true })
 	n.admitted(host, "192.0.2.1")
@@ -268,7 +236,9 @@ func TestAdmitWaits(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	n.policy("deny", networkingv1.NetworkPolicySpec{PodSelector: selecting("web")})
-	n.admitted(n.pod("first", "here", nil), "10.42.0.2")
+	first := n.pod("first", "here", func(p *v1.Pod) { p.Labels["app"] = "web" })
+	n.admitted(first, "10.42.0.2")
+	n.until(false, outside, "10.42.0.2") // the policy is known
 	n.kernel.refuse(errors.New("refused"))
 	web := n.pod("web", "here", nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -301,8 +271,7 @@ func TestAdmitIsLate(t *testing.T) {
 			return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", errors.New("no rule allows it"))
 		})
 		shared := informers.NewSharedInformerFactory(client, 0)
-		nft := knftables.NewFake(knftables.InetFamily, DefaultTable)
-		e, err := newEnforcer(Config{Informers: shared, NodeName: "here", Log: slog.New(slog.DiscardHandler)}, nft)
+		e, err := newEnforcer(Config{Informers: shared, NodeName: "here", Log: slog.New(slog.DiscardHandler)}, newKernel().places())
 		if err != nil {
 			t.Fatal(err)
 		}

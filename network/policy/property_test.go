@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -16,32 +17,36 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"pgregory.net/rapid"
-	"sigs.k8s.io/knftables"
 )
 
-// Whatever policies, pods and namespaces come and go, the rules in the kernel
-// decide every connection as the API says, and are those that a fresh start
-// would have made.
+// Whatever policies, pods and namespaces come and go, and whichever transactions
+// fail, the rules in the kernel decide every connection as the API says, and are
+// those that a fresh start would have made.
 func TestRulesMeanPolicies(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		w, nft := newWorld(), knftables.NewFake(knftables.InetFamily, DefaultTable)
-		s := newState(newTable(nft, "br0"))
-		for range rapid.IntRange(1, 6).Draw(t, "transactions") {
+		w, k, refused := newWorld(), newKernel(), errors.New("refused")
+		s := newState(newTable(k.places(), "br0"))
+		for range rapid.IntRange(1, 6).Draw(t, "applications") {
 			for range rapid.IntRange(1, 8).Draw(t, "changes") {
 				w.mutate(t, s)
 			}
-			if err := s.table.apply(context.Background()); err != nil {
+			k.failOnce(refused, rapid.IntRange(0, 4).Draw(t, "before the failure"), rapid.Bool().Draw(t, "late"))
+			err := s.table.apply(context.Background())
+			if errors.Is(err, refused) {
+				err = s.table.apply(context.Background())
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
-			w.check(t, nft)
-			w.compare(t, nft)
+			w.check(t, k)
+			w.compare(t, k)
 		}
 	})
 }
 
 // check holds the verdict on every connection against the oracle's.
-func (w *world) check(t *rapid.T, nft *knftables.Fake) {
+func (w *world) check(t *rapid.T, k *kernel) {
 	addrs := []netip.Addr{netip.MustParseAddr("192.0.2.9"), netip.MustParseAddr("198.51.100.9"), netip.MustParseAddr("2001:db8::9")}
 	for _, p := range w.pods {
 		addrs = append(addrs, p.Addrs...)
@@ -56,8 +61,8 @@ func (w *world) check(t *rapid.T, nft *knftables.Fake) {
 				port     int
 			}{{"tcp", 80}, {"tcp", 81}, {"tcp", 90}, {"udp", 80}, {"udp", 53}, {"sctp", 80}, {"icmp", 0}} {
 				p := packet{from, to, c.protocol, c.port}
-				if got, want := passes(nft, "forward", p), w.allows(p); got != want {
-					t.Fatalf("%s: the rules say %v, the policies %v\n%s\n%s", p, got, want, nft.Dump(), w.dump())
+				if got, want := k.passes("forward", p), w.allows(p); got != want {
+					t.Fatalf("%s: the rules say %v, the policies %v\n%s\n%s", p, got, want, k.dump(), w.dump())
 				}
 			}
 		}
@@ -65,9 +70,9 @@ func (w *world) check(t *rapid.T, nft *knftables.Fake) {
 }
 
 // compare holds the table against one that is made at once.
-func (w *world) compare(t *rapid.T, nft *knftables.Fake) {
-	cold := knftables.NewFake(knftables.InetFamily, DefaultTable)
-	s := newState(newTable(cold, "br0"))
+func (w *world) compare(t *rapid.T, k *kernel) {
+	cold := newKernel()
+	s := newState(newTable(cold.places(), "br0"))
 	for name, p := range w.pods {
 		s.setPod(name, p)
 	}
@@ -80,13 +85,9 @@ func (w *world) compare(t *rapid.T, nft *knftables.Fake) {
 	if err := s.table.apply(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := content(nft), content(cold); !slices.Equal(got, want) {
+	if got, want := k.lines(), cold.lines(); !slices.Equal(got, want) {
 		t.Fatalf("changed:\n%s\nmade anew:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-}
-
-func content(nft *knftables.Fake) []string {
-	return slices.Sorted(slices.Values(strings.Split(nft.Dump(), "\n")))
 }
 
 func (w *world) dump() string {

@@ -264,7 +264,7 @@ func (s *state) settle(addrs []netip.Addr) {
 		for _, d := range []direction{ingress, egress} {
 			e := element{mapOf(d, f), a.String()}
 			if way := ways[d]; way != "" {
-				s.table.put(e, "jump "+way)
+				s.table.put(e, jump+way)
 			} else {
 				s.table.remove(e)
 			}

@@ -17,6 +17,9 @@ const (
 	setSelf    = "self"
 )
 
+// jump is how a value of those maps begins; the name of a chain follows.
+const jump = "jump "
+
 func mapOf(d direction, f family) string {
 	if d == ingress {
 		return mapIngress + f.suffix
@@ -30,7 +33,9 @@ type element struct{ in, key string }
 // table is what the nftables table shall hold, and what of it the kernel does not
 // know yet. Not for concurrent use.
 type table struct {
-	nft knftables.Interface
+	places places
+	// at is which of the places the table has.
+	at int
 	// bridge that pods hang on, "" where it is not known.
 	bridge string
 
@@ -53,9 +58,9 @@ type had struct {
 	was   bool
 }
 
-func newTable(nft knftables.Interface, bridge string) *table {
+func newTable(in places, bridge string) *table {
 	t := &table{
-		nft: nft, bridge: bridge, stale: true,
+		places: in, bridge: bridge, stale: true,
 		sets: map[string]string{}, chains: map[string][]string{}, elements: map[string]map[string]string{},
 	}
 	t.forget()
@@ -123,39 +128,84 @@ func (t *table) remove(e element) {
 	}
 }
 
-// apply brings the kernel to what the table shall hold, in one transaction.
-// After an error the kernel has what it had, and the next apply writes all of it
-// anew.
+// apply brings the kernel to what the table shall hold, and lets no packet through
+// on the way that neither what was there nor what comes allows. After an error
+// the kernel has rules that were, or shall be, in force, and the next apply writes
+// all of it anew.
 func (t *table) apply(ctx context.Context) error {
-	tx := t.nft.NewTransaction()
+	defer t.forget()
 	wanted := len(t.chains) > 0
+	var err error
 	switch {
-	case !wanted && (t.present || t.stale):
-		// Adding first makes deleting work when it is not there.
-		tx.Add(&knftables.Table{})
-		tx.Delete(&knftables.Table{})
-	case !wanted:
-	case !t.present || t.stale:
-		t.whole(tx)
-	default:
-		t.difference(tx)
+	case t.stale:
+		err = t.replace(ctx)
+	case t.present && wanted:
+		err = t.change(ctx)
+	case t.present || wanted:
+		err = t.places.run(ctx, t.at, t.whole)
 	}
-	t.forget()
-	if tx.NumOperations() == 0 {
-		return nil
-	}
-	t.stale = true
-	if err := t.nft.Run(ctx, tx); err != nil {
-		return err
-	}
-	t.present, t.stale = wanted, false
-	return nil
+	t.present, t.stale = wanted, err != nil
+	return err
 }
 
-// whole writes the table in place of what was there.
+// replace writes all of the table at its other place, and deletes it where it was
+// in a second transaction; between the two both judge. One transaction would have
+// a hole: the kernel hooks new base chains, which are empty until the commit,
+// before the old ones, which are empty after it, and each reads by itself whether
+// the commit has been, so that a packet between them passes both.
+//
+// Where both are there, which a process leaves that ends halfway, one judges while
+// the other is written anew.
+func (t *table) replace(ctx context.Context) error {
+	taken, err := t.places.taken(ctx, 0)
+	if err != nil {
+		return err
+	}
+	if t.at = 0; taken {
+		t.at = 1
+	}
+	if err := t.places.run(ctx, t.at, t.whole); err != nil {
+		return err
+	}
+	return t.places.run(ctx, 1-t.at, gone)
+}
+
+// change writes what has changed, in one transaction if it may. A packet goes by
+// the rules that there were when it came into the base chain, but by the elements
+// that there are when it is looked up. So one that is on its way while a
+// transaction makes a chain, and leads an address there that went by another,
+// finds the chain empty and passes: such chains are made in a transaction before.
+// An address that went by none belongs to a pod that runs nothing yet, or that all
+// may have reached until now.
+func (t *table) change(ctx context.Context) error {
+	if !t.redirects() {
+		return t.places.run(ctx, t.at, t.additions, t.remainder)
+	}
+	if err := t.places.run(ctx, t.at, t.additions); err != nil {
+		return err
+	}
+	return t.places.run(ctx, t.at, t.remainder)
+}
+
+// redirects tells whether an address that goes by a chain shall go by one that the
+// kernel does not have.
+func (t *table) redirects() bool {
+	for e, old := range t.had {
+		chain, jumps := strings.CutPrefix(t.elements[e.in][e.key], jump)
+		if was, touched := t.hadChains[chain]; jumps && old.was && touched && !was {
+			return true
+		}
+	}
+	return false
+}
+
+// whole writes the table in place of what was there, or nothing where nothing is
+// to be judged.
 func (t *table) whole(tx *knftables.Transaction) {
-	tx.Add(&knftables.Table{})
-	tx.Delete(&knftables.Table{})
+	gone(tx)
+	if len(t.chains) == 0 {
+		return
+	}
 	t.base(tx)
 	for _, name := range sorted(t.sets) {
 		tx.Add(&knftables.Set{Name: name, Type: t.sets[name]})
@@ -170,9 +220,9 @@ func (t *table) whole(tx *knftables.Transaction) {
 	}
 }
 
-// difference writes what has changed: what is referred to comes before, and goes
-// after, what refers to it.
-func (t *table) difference(tx *knftables.Transaction) {
+// additions makes the sets and chains that there were not. What is referred to
+// comes before what refers to it.
+func (t *table) additions(tx *knftables.Transaction) {
 	for _, name := range sorted(t.hadSets) {
 		if kind, is := t.sets[name]; is && !t.hadSets[name] {
 			tx.Add(&knftables.Set{Name: name, Type: kind})
@@ -183,6 +233,11 @@ func (t *table) difference(tx *knftables.Transaction) {
 			t.chain(tx, name)
 		}
 	}
+}
+
+// remainder writes all else: the elements that have changed, and drops what nothing
+// refers to after that.
+func (t *table) remainder(tx *knftables.Transaction) {
 	for _, e := range slices.SortedFunc(maps.Keys(t.had), func(a, b element) int {
 		return cmp.Or(compare(a.in, b.in), compare(a.key, b.key))
 	}) {

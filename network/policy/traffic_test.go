@@ -15,7 +15,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/knftables"
 	"sigs.k8s.io/yaml"
 
 	"proa/network/networktest"
@@ -32,12 +31,12 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{Lab: networktest.New(t), world: newWorld()}
 	l.Node.Within(func() {
-		nft, err := knftables.New(knftables.InetFamily, DefaultTable)
+		in, err := placesOf(DefaultTable)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		l.state = newState(newTable(nft, "br0"))
+		l.state = newState(newTable(in, "br0"))
 	})
 	if l.state == nil {
 		t.FailNow()
@@ -185,23 +184,40 @@ func TestTraffic(t *testing.T) {
 		l.enforce(policies...)
 		l.matrix(strings.Join(policies, "\n"))
 	}
+	l.bare("without policies")
+}
+
+// bare fails where there is a table.
+func (l *lab) bare(when string) {
+	l.T.Helper()
 	l.Node.Within(func() {
-		if present, err := exists(t, l.state.table.nft); present || err != nil {
-			t.Errorf("without policies the table is there: %v %v", present, err)
+		for at := range l.state.table.places {
+			if taken, err := l.state.table.places.taken(l.T.Context(), at); taken || err != nil {
+				l.T.Errorf("%s the table is there: %v %v", when, taken, err)
+			}
 		}
 	})
 }
 
-func exists(t *testing.T, nft knftables.Interface) (bool, error) {
-	names, err := nft.ListAll(t.Context())
-	if knftables.IsNotFound(err) {
-		return false, nil
-	}
-	return len(names["chains"]) > 0, err
+// Cleanup removes what a process has left that ended halfway.
+func TestCleanup(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.enforce(`{podSelector: {}}`)
+	l.Node.Within(func() {
+		if err := l.state.table.places.run(t.Context(), 1, l.state.table.whole); err != nil {
+			t.Error(err)
+		}
+		if err := Cleanup(t.Context(), ""); err != nil {
+			t.Error(err)
+		}
+	})
+	l.bare("after Cleanup")
 }
 
 // A connection that was made when it was allowed goes on, and no packet slips
-// through while the table is made anew, as it is when the node agent restarts.
+// through while the table is made anew, as it is when the node agent restarts, and
+// while policies are replaced.
 func TestTrafficGoesOn(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -244,10 +260,12 @@ func TestTrafficGoesOn(t *testing.T) {
 			}
 		})
 	})
-	for range 10 {
+	for port := range 10 {
 		l.state.table.stale = true
 		l.apply()
 		say(t, c, "while the rules are made anew")
+		l.enforce(fmt.Sprintf(`{podSelector: {}, policyTypes: [Ingress], ingress: [{ports: [{protocol: UDP, port: %d}]}]}`, port+1))
+		say(t, c, "while another policy comes")
 	}
 	close(stop)
 	sender.Wait()
