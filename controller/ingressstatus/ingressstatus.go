@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -44,8 +45,12 @@ func newController(env controller.Env) (controller.Controller, error) {
 		controller.Watch(c.loop, ingresses.Informer(), func(_, _ *networkingv1.Ingress, deleted bool) []all { return when(!deleted) }),
 		controller.Watch(c.loop, classes.Informer(), func(_, _ *networkingv1.IngressClass, _ bool) []all { return when(true) }),
 		controller.Watch(c.loop, nodes.Informer(), func(old, n *v1.Node, _ bool) []all {
-			// Nodes report often, and seldom anything that matters here.
-			return when(old == nil || !equality.Semantic.DeepEqual(decide([]*v1.Node{old}), decide([]*v1.Node{n})))
+			// Nodes report often, and seldom anything that matters here. Most never do.
+			now := decide([]*v1.Node{n})
+			if old == nil {
+				return when(len(now) > 0)
+			}
+			return when(!equality.Semantic.DeepEqual(decide([]*v1.Node{old}), now))
 		}),
 	} {
 		if err != nil {
@@ -74,14 +79,19 @@ func (c *status) reconcile(ctx context.Context, _ all) (controller.Result, error
 	if err != nil {
 		return controller.Done, err
 	}
+	ours := ingress.Classes(classes)
+	ingresses = slices.DeleteFunc(ingresses, func(in *networkingv1.Ingress) bool { return !ingress.Ours(in, ours) })
+	if len(ingresses) == 0 {
+		return controller.Done, nil // however many nodes there are
+	}
 	nodes, err := c.nodes.List(labels.Everything())
 	if err != nil {
 		return controller.Done, err
 	}
-	ours, addresses := ingress.Classes(classes), decide(nodes)
+	addresses := decide(nodes)
 	var errs []error
 	for _, in := range ingresses {
-		if ingress.Ours(in, ours) && !equality.Semantic.DeepEqual(in.Status.LoadBalancer.Ingress, addresses) {
+		if !equality.Semantic.DeepEqual(in.Status.LoadBalancer.Ingress, addresses) {
 			errs = append(errs, c.write(ctx, in, addresses))
 		}
 	}
