@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"proa/images"
 	"proa/runtime/cri"
+	"proa/runtime/embedded"
 	"proa/runtime/runtimetest"
 )
 
@@ -87,6 +89,34 @@ func TestKilledWhileStarting(t *testing.T) {
 	if info, _ := os.ReadFile("/proc/self/mountinfo"); strings.Contains(string(info), filepath.Join(env.Config.State, "sandboxes")) {
 		t.Error("shared memory is left mounted")
 	}
+}
+
+// TestUnclaimedNamespace: a network namespace that a killed process has pinned, and
+// not recorded yet, goes with the next start. One of a sandbox stays.
+func TestUnclaimedNamespace(t *testing.T) {
+	t.Parallel()
+	env := runtimetest.New(t)
+	child := env.StartChild(t)
+	sb := startSandbox(t, env.Connect(t), env.SandboxConfig("kept"))
+	dir := embedded.NetNSDir(env.Config.State)
+	kept, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("network namespaces of one sandbox: %v, %v", kept, err)
+	}
+	child.Kill()
+	left := filepath.Join(dir, "cni-00000000-0000-0000-0000-000000000000")
+	if err := os.WriteFile(left, nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(kept[0], left, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	env.StartChild(t)
+	conn := env.Connect(t)
+	if now, _ := filepath.Glob(filepath.Join(dir, "*")); !slices.Equal(now, kept) {
+		t.Errorf("there are %v, and not %v", now, kept)
+	}
+	removeSandbox(t, conn, sb)
 }
 
 // shimPID takes the process id out of the path of its command line.

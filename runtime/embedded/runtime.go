@@ -95,6 +95,10 @@ func Start(ctx context.Context, c Config) (_ *Runtime, err error) {
 	if err := awaitHelpers(ctx, c.Socket); err != nil {
 		return nil, err
 	}
+	earlier, err := pinned(c.State)
+	if err != nil {
+		return nil, err
+	}
 	// The plugins keep this context for their background work.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
@@ -134,7 +138,7 @@ func Start(ctx context.Context, c Config) (_ *Runtime, err error) {
 	r.serve("CRI", clients, r.grpc.Serve, grpc.ErrServerStopped)
 	go func() {
 		background.Wait()
-		r.pruneSandboxes(run)
+		r.pruneSandboxes(run, earlier)
 		r.log.Info("container runtime ready", "socket", c.Socket, "snapshotter", facts.snapshotter,
 			"restrictOOMScoreAdj", facts.restrictOOMScoreAdj, "took", time.Since(began).Round(time.Millisecond))
 		close(r.ready)
@@ -184,8 +188,9 @@ func (r *Runtime) keepCheckpoint(ctx context.Context) error {
 	return nil
 }
 
-// pruneSandboxes removes the files of sandboxes that containerd does not know.
-func (r *Runtime) pruneSandboxes(ctx context.Context) {
+// pruneSandboxes removes the files of sandboxes that containerd does not know, and
+// of the network namespaces from earlier those that belong to none.
+func (r *Runtime) pruneSandboxes(ctx context.Context, earlier []string) {
 	store, err := instanceOf[csandbox.Store](r.set, plugins.SandboxStorePlugin, "local")
 	if err != nil {
 		r.log.Warn("cannot look for leftovers of sandboxes", "err", err)
@@ -206,6 +211,9 @@ func (r *Runtime) pruneSandboxes(ctx context.Context) {
 		known[sb.ID] = true
 	}
 	s.prune(ctx, known)
+	if err := unpin(r.conf.State, unclaimed(earlier, all)); err != nil {
+		r.log.Warn("cannot remove network namespaces of pods that were not started", "err", err)
+	}
 }
 
 // criNamespace is containerd's namespace for everything of CRI's.
